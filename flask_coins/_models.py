@@ -1,0 +1,134 @@
+"""The two tables, on a declarative base of our own.
+
+A host's base, type map and naming convention cannot reshape them: :func:`copy_tables` gives the
+host's metadata plain copies, for ``create_all`` and for Alembic's autogenerate.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.naming import conv
+
+MAX_AMOUNT = 999_999_999_999_999
+"""The largest amount and balance: fifteen digits, the integers of RFC 9651."""
+
+_BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_DATETIME = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+def _text(length: int) -> sa.String:
+    binary = mysql.VARCHAR(length, collation="utf8mb4_bin")
+    return sa.String(length).with_variant(binary, "mysql", "mariadb")
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC datetimes, also where the database keeps none: UTC goes in, aware UTC comes out."""
+
+    impl = _DATETIME
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(timezone.utc).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            return value.replace(tzinfo=timezone.utc)
+        return value.astimezone(timezone.utc)
+
+
+class Base(DeclarativeBase):
+    """Where our models stand, apart from any base of the host's."""
+
+
+class CoinBalance(Base):
+    """What a user has now: one narrow row per user and currency, the lock of every movement."""
+
+    __tablename__ = "coin_balance"
+
+    user_id: Mapped[str] = mapped_column(_text(64))
+    currency: Mapped[str] = mapped_column(_text(16))
+    balance: Mapped[int] = mapped_column(sa.BigInteger)
+    earned: Mapped[int] = mapped_column(sa.BigInteger)
+    spent: Mapped[int] = mapped_column(sa.BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("user_id", "currency", name=conv("pk_coin_balance")),
+        sa.CheckConstraint(
+            f"balance >= 0 AND balance <= {MAX_AMOUNT}", name=conv("ck_coin_balance_range")
+        ),
+    )
+
+
+class CoinEntry(Base):
+    """One movement. Rows are only ever added."""
+
+    __tablename__ = "coin_log"
+
+    id: Mapped[int] = mapped_column(_BIG_KEY, autoincrement=True)
+    user_id: Mapped[str] = mapped_column(_text(64))
+    currency: Mapped[str] = mapped_column(_text(16))
+    amount: Mapped[int] = mapped_column(sa.BigInteger)
+    balance_after: Mapped[int] = mapped_column(sa.BigInteger)
+    reason: Mapped[str] = mapped_column(_text(64))
+    subject: Mapped[str] = mapped_column(_text(128), server_default=sa.text("''"))
+    once_key: Mapped[str | None] = mapped_column(_text(64))
+    idempotency_key: Mapped[str | None] = mapped_column(_text(128))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reverses_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    details: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("id", name=conv("pk_coin_log")),
+        sa.CheckConstraint("amount <> 0", name=conv("ck_coin_log_amount")),
+        sa.Index(
+            conv("uq_coin_log_once"),
+            "user_id",
+            "currency",
+            "reason",
+            "subject",
+            "once_key",
+            unique=True,
+            postgresql_where=sa.text("once_key IS NOT NULL"),
+            sqlite_where=sa.text("once_key IS NOT NULL"),
+        ),
+        sa.Index(
+            conv("uq_coin_log_key"),
+            "user_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+            sqlite_where=sa.text("idempotency_key IS NOT NULL"),
+        ),
+        sa.Index(conv("ix_coin_log_user"), "user_id", "currency", "id"),
+        sa.Index(
+            conv("ix_coin_log_look"), "user_id", "currency", "reason", "subject", "created_at"
+        ),
+        sa.Index(conv("ix_coin_log_reverses"), "reverses_id"),
+    )
+
+
+log: sa.Table = CoinEntry.__table__  # type: ignore[assignment]
+balances: sa.Table = CoinBalance.__table__  # type: ignore[assignment]
+
+
+def copy_tables(metadata: sa.MetaData) -> None:
+    """Put plain copies of both tables into a host's ``metadata``.
+
+    Their types are SQLAlchemy's own, so that a revision made by autogenerate imports nothing of
+    ours and still loads after Flask-Coins has been uninstalled.
+    """
+    for table in (balances, log):
+        copy = table.to_metadata(metadata)
+        for column in copy.columns:
+            if isinstance(column.type, UtcDateTime):
+                column.type = _DATETIME

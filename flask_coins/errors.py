@@ -1,0 +1,73 @@
+"""Every error that Flask-Coins raises of its own accord.
+
+The docstring of a class is its message when none is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+
+class CoinsError(Exception):
+    """Something about coins went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+
+class InvalidInput(CoinsError, ValueError):
+    """An argument cannot be stored as it is. Nothing was written."""
+
+
+class InvalidAmount(InvalidInput):
+    """An amount is an int from 1 to 999,999,999,999,999. Nothing was written."""
+
+
+class InvalidSubject(InvalidInput):
+    """A subject is a str, int, UUID or a saved, mapped object. Nothing was written."""
+
+
+class NoUserError(CoinsError):
+    """There is no user to move coins for. Nothing was written."""
+
+
+class IdempotencyConflict(CoinsError):
+    """This idempotency key already belongs to another movement of the same user."""
+
+
+class MissingTablesError(CoinsError):
+    """The coin tables are missing or behind: run 'flask db upgrade'."""
+
+
+class CoinsRetry(CoinsError):
+    """The database gave this transaction up (a lock, a deadlock, a lost race).
+
+    The session has been rolled back: repeat the whole unit of work, the host's part included.
+    """
+
+
+class InsufficientCoins(CoinsError, HTTPException):
+    """The balance is smaller than the amount. Nothing was written.
+
+    Also an HTTP error: left alone in a view, it answers 402 Payment Required.
+    """
+
+    code = 402
+
+    def __init__(self, balance: int = 0, amount: int = 0, currency: str = "coins") -> None:
+        #: What is there, in units of ``currency``.
+        self.balance = balance
+        #: What was asked for.
+        self.amount = amount
+        self.currency = currency
+        message = f"{amount} {currency} are needed, {balance} are there."
+        HTTPException.__init__(self, description=message)
+        self.args = (message,)
+
+    def __str__(self) -> str:
+        return str(self.description)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.balance, self.amount, self.currency)

@@ -1,0 +1,80 @@
+"""What a call answers: the :class:`Receipt`, its :class:`Outcome` and the log's :class:`Entry`."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+class Outcome(str, enum.Enum):
+    """How a call ended. The values are used in JSON, in the response header and by signals."""
+
+    AWARDED = "awarded"
+    """Coins were paid."""
+    SPENT = "spent"
+    """Coins were taken."""
+    ALREADY = "already"
+    """The window has been paid already."""
+    REPLAYED = "replayed"
+    """The idempotency key was used before, for this same movement."""
+    NOT_OPEN = "not_open"
+    """The moment lies outside a ``Between``."""
+    NOT_EARNED = "not_earned"
+    """The method, the status, ``when`` or an exception of the view said no."""
+    NOTHING_DUE = "nothing_due"
+    """What is due is worth less than a coin."""
+    EXCLUDED = "excluded"
+    """``eligible_check`` said no."""
+    ANONYMOUS = "anonymous"
+    """Nobody is logged in."""
+    CAPPED = "capped"
+    """A budget is used up."""
+    FAILED = "failed"
+    """An error was logged and the view's answer delivered all the same."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+MOVED = frozenset({Outcome.AWARDED, Outcome.SPENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the coin log, as it was written."""
+
+    id: int
+    user_id: str
+    currency: str
+    amount: int
+    """Signed: positive for an award, negative for a spend."""
+    balance_after: int
+    reason: str
+    subject: str | None
+    created_at: datetime
+    """Aware, UTC, with microseconds."""
+    reverses_id: int | None = None
+    details: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to one call. It is true when coins moved."""
+
+    outcome: Outcome
+    reason: str
+    amount: int = 0
+    """That of ``entry``, signed; 0 where there is none."""
+    balance: int | None = None
+    """After the call; None for a refusal that was made without a look at the database."""
+    entry: Entry | None = None
+    """For ``REPLAYED`` the first one."""
+    next_at: datetime | None = None
+    """Aware UTC: the first instant at which the same call would pay. None: never, or not known."""
+    subject: str | None = None
+    currency: str = "coins"
+
+    def __bool__(self) -> bool:
+        return self.outcome in MOVED
