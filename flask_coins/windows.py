@@ -1,0 +1,427 @@
+"""Windows in civil time: which stretch of a user's own calendar a moment belongs to.
+
+A window turns a moment and a zone into a :class:`Period`. Days, weeks, months and years are those
+of the zone's calendar, whatever its clocks do: zones are the IANA time zone database's, through
+:mod:`zoneinfo`; weeks are those of ISO 8601; repeated and skipped local times are told apart
+as :pep:`495` has it. Nothing here knows a database or Flask.
+
+One rule carries it all. A civil date begins at the *first* instant whose local time has reached
+it: behind a gap, and at the first of two equal readings. A moment belongs to the *last* date that
+has begun. So labels never go backwards in one zone, and a date that was skipped has no period.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from .errors import InvalidInput
+
+__all__ = [
+    "Between",
+    "Day",
+    "Forever",
+    "Hour",
+    "Month",
+    "Period",
+    "Rolling",
+    "Week",
+    "Window",
+    "Year",
+    "parse",
+    "zone_of",
+]
+
+EARLIEST = datetime(1000, 1, 1, tzinfo=timezone.utc)
+"""Where ``Forever`` starts: the lowest DATETIME that MariaDB promises to compare rightly."""
+
+LATEST = datetime.max.replace(tzinfo=timezone.utc)
+"""The end of a period that has none. Do not convert it to another zone: it may overflow."""
+
+_DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+_LONGEST = timedelta(days=365_000)
+_NAME = re.compile(r"[a-z0-9._-]{1,40}")
+_CHOICES = (
+    '"hour", "day", "week", "month", "year", "forever", a timedelta for a rolling cooldown, '
+    "or an object of flask_coins.windows such as Day(starts_at=time(4))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time that a window pays for once."""
+
+    start: datetime
+    """The first instant. Aware, UTC."""
+    end: datetime
+    """The first instant behind it. Aware, UTC; :data:`LATEST` where there is none."""
+    label: str | None
+    """Its name in the log, at most 58 characters, such as ``day:2026-11-22``. None: it has none."""
+
+
+class Window(ABC):
+    """What all windows can do. They are immutable, hashable and equal by value.
+
+    ``str()`` spells a window for people: ``day``, ``day from 04:00``, ``rolling 8:00:00``.
+    """
+
+    ahead: ClassVar[int] = 0
+    """How many of the next labels may be paid already, to somebody who came from another zone."""
+
+    @abstractmethod
+    def period(self, moment: datetime, zone: tzinfo) -> Period | None:
+        """The period that an aware ``moment`` belongs to, for a user in ``zone``.
+
+        ``zone`` is one that :func:`zone_of` gave. None only for a :class:`Between`, outside of it.
+        A naive moment is :class:`~flask_coins.InvalidInput`.
+        """
+
+    def opens_at(self, moment: datetime, zone: tzinfo) -> datetime | None:
+        """The first instant from an aware ``moment`` on that has a period; None: never again."""
+        return moment
+
+
+@dataclass(frozen=True)
+class _Recurring(Window):
+    """A window that repeats. It remembers the newest period of each zone."""
+
+    _seen: dict[int, tuple[tzinfo, Period]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __str__(self) -> str:
+        return type(self).__name__.lower()
+
+    def period(self, moment: datetime, zone: tzinfo) -> Period:
+        """The period that an aware ``moment`` belongs to: there always is one."""
+        seen = self._seen.get(id(zone))
+        if seen is not None and moment.tzinfo is not None:
+            period = seen[1]
+            if period.start <= moment < period.end:
+                return period
+        return self._remember(self._find(_utc(moment), zone), zone)
+
+    def _remember(self, period: Period, zone: tzinfo) -> Period:
+        if len(self._seen) >= 1024:
+            self._seen.clear()
+        # Some zones cannot be hashed; the entry holds the zone, so that its id stays its own.
+        self._seen[id(zone)] = (zone, period)
+        return period
+
+    @abstractmethod
+    def _find(self, moment: datetime, zone: tzinfo) -> Period: ...
+
+
+@dataclass(frozen=True)
+class Hour(_Recurring):
+    """An hour on the user's clock; a clock change ends it.
+
+    A repeated hour is two hours, the label tells them apart by their UTC offset:
+    ``hour:2026-10-25T02+02:00``, then ``hour:2026-10-25T02+01:00``.
+    """
+
+    def _find(self, moment: datetime, zone: tzinfo) -> Period:
+        local = moment.astimezone(zone)
+        start = moment - timedelta(
+            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+        )
+        last = start + timedelta(hours=1) - _TICK
+
+        def is_ours(instant: datetime) -> bool:
+            return instant.astimezone(zone).utcoffset() == local.utcoffset()
+
+        if not is_ours(start):
+            start = _first(is_ours, start, moment)
+        if not is_ours(last):
+            last = _first(lambda instant: not is_ours(instant), moment, last) - _TICK
+        return Period(start, last + _TICK, f"hour:{local.isoformat(timespec='hours')}")
+
+
+@dataclass(frozen=True)
+class _Dated(_Recurring):
+    """A window that begins on certain dates, at ``starts_at`` on the user's clock."""
+
+    starts_at: time = time(0)
+    """A naive time of day."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.starts_at, time) or self.starts_at.tzinfo is not None:
+            raise InvalidInput(
+                f"starts_at is a naive datetime.time such as time(4), not {self.starts_at!r}."
+            )
+
+    def __str__(self) -> str:
+        kind = type(self).__name__.lower()
+        if self.starts_at == time(0):
+            return kind
+        whole_minute = not (self.starts_at.second or self.starts_at.microsecond)
+        return f"{kind} from {self.starts_at.isoformat('minutes' if whole_minute else 'auto')}"
+
+    def _find(self, moment: datetime, zone: tzinfo) -> Period:
+        midnight = datetime.combine(date.min, time(0))
+        into_day = datetime.combine(date.min, self.starts_at) - midnight
+        first = self._first_date((_reading(moment, zone) - into_day).date())
+        end = self._start(self._next_date(first), zone)
+        while end <= moment:
+            first = self._next_date(first)
+            end = self._start(self._next_date(first), zone)
+        return Period(self._start(first, zone), end, self._label(first))
+
+    def _start(self, first: date, zone: tzinfo) -> datetime:
+        return _first_reaching(datetime.combine(first, self.starts_at), zone)
+
+    @abstractmethod
+    def _first_date(self, day: date) -> date: ...
+
+    @abstractmethod
+    def _next_date(self, first: date) -> date: ...
+
+    @abstractmethod
+    def _label(self, first: date) -> str: ...
+
+
+@dataclass(frozen=True)
+class Day(_Dated):
+    """A day of the user's calendar: ``day:2026-11-22``. It may last 23 or 25 hours."""
+
+    ahead: ClassVar[int] = 2
+
+    def _first_date(self, day: date) -> date:
+        return day
+
+    def _next_date(self, first: date) -> date:
+        return first + _DAY
+
+    def _label(self, first: date) -> str:
+        return f"day:{first.isoformat()}"
+
+
+@dataclass(frozen=True)
+class Week(_Dated):
+    """A week of ISO 8601, from Monday, counted in its ISO year: ``week:2026-W47``."""
+
+    ahead: ClassVar[int] = 1
+
+    def _first_date(self, day: date) -> date:
+        return day - timedelta(days=day.weekday())
+
+    def _next_date(self, first: date) -> date:
+        return first + timedelta(weeks=1)
+
+    def _label(self, first: date) -> str:
+        year, week, _ = first.isocalendar()
+        return f"week:{year:04}-W{week:02}"
+
+
+@dataclass(frozen=True)
+class Month(_Dated):
+    """A month of the user's calendar: ``month:2026-11``."""
+
+    ahead: ClassVar[int] = 1
+
+    def _first_date(self, day: date) -> date:
+        return day.replace(day=1)
+
+    def _next_date(self, first: date) -> date:
+        return (first + timedelta(days=31)).replace(day=1)
+
+    def _label(self, first: date) -> str:
+        return f"month:{first.isoformat()[:7]}"
+
+
+@dataclass(frozen=True)
+class Year(_Dated):
+    """A year of the user's calendar: ``year:2026``."""
+
+    ahead: ClassVar[int] = 1
+
+    def _first_date(self, day: date) -> date:
+        return day.replace(month=1, day=1)
+
+    def _next_date(self, first: date) -> date:
+        return first.replace(year=first.year + 1)
+
+    def _label(self, first: date) -> str:
+        return f"year:{first.year:04}"
+
+
+@dataclass(frozen=True)
+class Forever(Window):
+    """One period without end: ``forever``."""
+
+    _PERIOD: ClassVar[Period] = Period(EARLIEST, LATEST, "forever")
+
+    def __str__(self) -> str:
+        return "forever"
+
+    def period(self, moment: datetime, zone: tzinfo) -> Period:
+        """Always the same period."""
+        return self._PERIOD
+
+
+@dataclass(frozen=True)
+class Rolling(Window):
+    """A cooldown: what happened within ``delta`` before the moment counts, whatever the calendar.
+
+    It opens again exactly ``delta`` after a payment, so its periods have no label.
+    """
+
+    delta: timedelta
+    """Greater than zero, at most 365,000 days."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.delta, timedelta):
+            raise InvalidInput(f"Rolling takes a timedelta, not {self.delta!r}.")
+        if not timedelta(0) < self.delta <= _LONGEST:
+            raise InvalidInput(
+                f"A rolling window is longer than zero and at most {_LONGEST.days:,} days, "
+                f'not {self.delta}; to pay once for all time, use "forever".'
+            )
+
+    def __str__(self) -> str:
+        return f"rolling {self.delta}"
+
+    def period(self, moment: datetime, zone: tzinfo) -> Period:
+        """From the microsecond behind ``moment - delta``; ``end`` is :data:`LATEST`, no label."""
+        moment = _utc(moment)
+        return Period(moment - min(self.delta, moment - EARLIEST) + _TICK, LATEST, None)
+
+
+@dataclass(frozen=True)
+class Between(Window):
+    """A season: one period from ``start`` to ``end``, and none outside: ``between:winter-2026``."""
+
+    name: str
+    """1 to 40 of ``a-z 0-9 . _ -``. A name is paid once: give each season its own."""
+    start: datetime
+    """Aware, or naive for the user's local time."""
+    end: datetime
+    """The first instant behind it. Aware, or naive for the user's local time."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InvalidInput(
+                f"The name of a Between is 1 to 40 of a-z, 0-9, '.', '_', '-', not {self.name!r}."
+            )
+        for end in (self.start, self.end):
+            if not isinstance(end, datetime):
+                raise InvalidInput(f"Between starts and ends at a datetime, not at {end!r}.")
+        if not self._can_be_open():
+            raise InvalidInput(f"{self} must start before it ends: {self.start} to {self.end}.")
+
+    def __str__(self) -> str:
+        return f"between {self.name}"
+
+    def period(self, moment: datetime, zone: tzinfo) -> Period | None:
+        """The season when the aware ``moment`` lies in it, else None."""
+        season = self._season(zone)
+        return season if season.start <= _utc(moment) < season.end else None
+
+    def opens_at(self, moment: datetime, zone: tzinfo) -> datetime | None:
+        """The start when the aware ``moment`` lies before it, None when it lies behind the end."""
+        season = self._season(zone)
+        opens = max(_utc(moment), season.start)
+        return opens if opens < season.end else None
+
+    def _season(self, zone: tzinfo) -> Period:
+        start, end = _instant(self.start, zone), _instant(self.end, zone)
+        return Period(start, end, f"between:{self.name}")
+
+    def _can_be_open(self) -> bool:
+        """Whether it lasts at all; in some zone at least, when one end is local and one is not."""
+        one_is_local = (self.start.tzinfo is None) != (self.end.tzinfo is None)
+        length = _instant(self.end, timezone.utc) - _instant(self.start, timezone.utc)
+        return length > (-_DAY if one_is_local else timedelta(0))
+
+
+_SPELLED: dict[str, Window] = {
+    str(window): window for window in (Hour(), Day(), Week(), Month(), Year(), Forever())
+}
+
+
+def parse(window: str | timedelta | Window) -> Window:
+    """The window that is meant by a word, a timedelta (a rolling cooldown) or a window itself.
+
+    Anything else is :class:`~flask_coins.InvalidInput`, a ValueError that names the choices.
+    """
+    if isinstance(window, Window):
+        return window
+    if isinstance(window, timedelta):
+        return Rolling(window)
+    if isinstance(window, str) and window in _SPELLED:
+        return _SPELLED[window]
+    raise InvalidInput(f"{window!r} is not a window: use {_CHOICES}.")
+
+
+def zone_of(zone: str | tzinfo) -> tzinfo:
+    """The zone of an IANA name; a tzinfo as it is, but pytz's replaced by zoneinfo's of that name.
+
+    An unknown name or another type is :class:`~flask_coins.InvalidInput`.
+    """
+    if isinstance(zone, tzinfo):
+        name = getattr(zone, "zone", None)
+        if not isinstance(name, str) or not hasattr(zone, "localize"):
+            return zone
+        zone = name
+    if not isinstance(zone, str):
+        raise InvalidInput(f"A time zone is an IANA name or a tzinfo, not {zone!r}.")
+    return _named_zone(zone)
+
+
+@lru_cache(maxsize=1024)
+def _named_zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidInput(
+            f"There is no time zone {name!r}: use an IANA name such as 'Europe/Berlin'. "
+            "If the name is right, this system has no time zone data: 'pip install tzdata'."
+        ) from error
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidInput(f"A moment is an aware datetime, not the naive {moment!r}.")
+    return moment.astimezone(timezone.utc)
+
+
+def _reading(instant: datetime, zone: tzinfo) -> datetime:
+    """What a clock in the zone shows, naive."""
+    return instant.astimezone(zone).replace(tzinfo=None)
+
+
+def _instant(when: datetime, zone: tzinfo) -> datetime:
+    """An aware ``when`` in UTC; a naive one by the rule of starts. Never outside EARLIEST…LATEST."""
+    reading = when.replace(tzinfo=None)
+    if reading < datetime(1000, 1, 2):
+        return EARLIEST
+    if reading > datetime(9999, 12, 30):
+        return LATEST
+    return _utc(when) if when.tzinfo is not None else _first_reaching(reading, zone)
+
+
+def _first_reaching(reading: datetime, zone: tzinfo) -> datetime:
+    """The first instant whose local time is at or behind a naive ``reading``, in UTC."""
+    guess = _utc(reading.replace(tzinfo=zone, fold=0))
+    if _reading(guess, zone) == reading:
+        return guess
+    # The clock jumped over it. No offset reaches a day, so the jump lies between these two.
+    middle = reading.replace(tzinfo=timezone.utc)
+    return _first(lambda instant: _reading(instant, zone) >= reading, middle - _DAY, middle + _DAY)
+
+
+def _first(holds: Callable[[datetime], bool], low: datetime, high: datetime) -> datetime:
+    """The microsecond from which on ``holds`` is true; false at ``low``, true at ``high``."""
+    while high - low > _TICK:
+        middle = low + (high - low) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
