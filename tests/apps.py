@@ -1,0 +1,39 @@
+"""The smallest host there is: what the tests and the racing processes run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+"""When tests begin: a Sunday, the last day of an ISO week, far from any change of clocks."""
+
+
+class Clock:
+    """The time of a test. It stands still until it is told to move."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **parts: float) -> datetime:
+        """Move on by ``timedelta(**parts)``."""
+        self.now += timedelta(**parts)
+        return self.now
+
+
+def create_app(url: str, db: SQLAlchemy, coins: Coins, **config: Any) -> Flask:
+    """An app under test on the database at ``url``, its tables not yet made."""
+    app = Flask(__name__)
+    app.config.update(TESTING=True, SECRET_KEY="test", SQLALCHEMY_DATABASE_URI=url)
+    app.config.update(config)
+    db.init_app(app)
+    coins.init_app(app, db)
+    return app

@@ -1,0 +1,108 @@
+"""A throw-away host on an empty database, on every engine that is there.
+
+A test that asks for ``app`` (or for ``database_url`` alone) runs on SQLite, and again on each server
+that :mod:`tests.databases` finds; ``-m servers`` picks those runs, ``-m "not servers"`` the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import close_all_sessions
+
+from flask_coins import Coins
+
+from .apps import Clock, create_app
+from .databases import ENGINES, drop_tables, missing, new_database
+
+
+def pytest_configure() -> None:
+    if unset := missing():
+        raise pytest.UsageError(f"COINS_TEST_REQUIRE_ENGINES=1, but not set: {', '.join(unset)}")
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine's name: "sqlite", "postgresql" or "mariadb"."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def session_url(engine: str) -> Iterator[str | None]:
+    """One database for all tests of a server; None for SQLite, where each test has its file."""
+    if engine == "sqlite":
+        yield None
+    else:
+        with new_database(engine) as url:
+            yield url
+
+
+@pytest.fixture
+def database_url(session_url: str | None, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without a single table."""
+    yield session_url or f"sqlite:///{tmp_path / 'host.sqlite3'}"
+    if session_url:
+        drop_tables(session_url)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """What ``coins`` takes for the time; ``clock.forward(days=1)`` moves it."""
+    return Clock()
+
+
+@pytest.fixture
+def db() -> SQLAlchemy:
+    """The host's SQLAlchemy extension. Define models on it before asking for ``app``."""
+    return SQLAlchemy()
+
+
+@pytest.fixture
+def coins(clock: Clock) -> Coins:
+    """The extension, told the time by ``clock``."""
+    return Coins(clock=clock)
+
+
+@pytest.fixture
+def make_app(database_url: str, db: SQLAlchemy, coins: Coins) -> Iterator[Callable[..., Flask]]:
+    """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``."""
+    apps: list[Flask] = []
+
+    def make(**config: object) -> Flask:
+        app = create_app(database_url, db, coins, **config)
+        apps.append(app)
+        with app.app_context():
+            db.create_all()
+        return app
+
+    yield make
+    close_all_sessions()
+    for app in apps:
+        with app.app_context():
+            for bind in db.engines.values():
+                bind.dispose()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """A host without any configuration."""
+    return make_app()
+
+
+@pytest.fixture
+def ctx(app: Flask, db: SQLAlchemy) -> Iterator[None]:
+    """An app context to call ``coins`` in; what was not committed is rolled back at its end."""
+    with app.app_context():
+        yield
+        db.session.rollback()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser for ``app``."""
+    return app.test_client()

@@ -1,0 +1,57 @@
+"""Empty databases: files for SQLite, databases of their own on the servers that are named.
+
+``COINS_TEST_POSTGRESQL`` and ``COINS_TEST_MARIADB`` are URLs of servers where databases may be
+made, ``COINS_TEST_REQUIRE_ENGINES=1`` makes a missing one an error.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+_VARIABLES = {"postgresql": "COINS_TEST_POSTGRESQL", "mariadb": "COINS_TEST_MARIADB"}
+_URLS = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
+
+SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name, url in _URLS.items() if url]
+"""The servers to test on, as parameters."""
+ENGINES = ["sqlite", *SERVERS]
+"""Everything to test on, as parameters."""
+
+
+def missing() -> list[str]:
+    """The variables that are required and not set."""
+    if os.environ.get("COINS_TEST_REQUIRE_ENGINES") != "1":
+        return []
+    return [_VARIABLES[name] for name, url in _URLS.items() if not url]
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """Make an empty database on ``server`` and give its URL; remove it afterwards."""
+    url = sa.make_url(_URLS[server] or "")
+    name = f"coins_test_{uuid.uuid4().hex[:12]}"
+    _execute(url, f"CREATE DATABASE {name}")
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        _execute(url, f"DROP DATABASE {name}")
+
+
+def drop_tables(url: str) -> None:
+    """Leave the database at ``url`` as empty as it was made."""
+    engine = sa.create_engine(url, poolclass=NullPool)
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    metadata.drop_all(engine)
+
+
+def _execute(url: sa.URL, statement: str) -> None:
+    engine = sa.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
