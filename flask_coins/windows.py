@@ -23,20 +23,8 @@ from zoneinfo import ZoneInfo
 
 from .errors import InvalidInput
 
-__all__ = [
-    "Between",
-    "Day",
-    "Forever",
-    "Hour",
-    "Month",
-    "Period",
-    "Rolling",
-    "Week",
-    "Window",
-    "Year",
-    "parse",
-    "zone_of",
-]
+__all__ = ["Between", "Day", "Forever", "Hour", "Month", "Rolling", "Week", "Year"]
+__all__ += ["Period", "Window", "parse", "zone_of"]
 
 EARLIEST = datetime(1000, 1, 1, tzinfo=timezone.utc)
 """Where ``Forever`` starts: the lowest DATETIME that MariaDB promises to compare rightly."""
@@ -48,10 +36,6 @@ _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 _LONGEST = timedelta(days=365_000)
 _NAME = re.compile(r"[a-z0-9._-]{1,40}")
-_CHOICES = (
-    '"hour", "day", "week", "month", "year", "forever", a timedelta for a rolling cooldown, '
-    "or an object of flask_coins.windows such as Day(starts_at=time(4))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +73,39 @@ class Window(ABC):
 
 
 @dataclass(frozen=True)
-class _Recurring(Window):
-    """A window that repeats. It remembers the newest period of each zone."""
+class _Remembering(Window):
+    """Keeps the newest periods of each zone: one request asks for the same few again and again."""
 
-    _seen: dict[int, tuple[tzinfo, Period]] = field(
+    _seen: dict[int, tuple[tzinfo, tuple[Period, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def _recall(self, zone: tzinfo) -> tuple[Period, ...]:
+        seen = self._seen.get(id(zone))
+        return seen[1] if seen else ()
+
+    def _remember(self, period: Period, zone: tzinfo) -> Period:
+        if len(self._seen) >= 1024:
+            self._seen.clear()
+        # Some zones cannot be hashed; the entry holds the zone, so that its id stays its own.
+        self._seen[id(zone)] = (zone, (period, *self._recall(zone)[:3]))
+        return period
+
+
+@dataclass(frozen=True)
+class _Recurring(_Remembering):
+    """A window that comes again and again, without a pause."""
 
     def __str__(self) -> str:
         return type(self).__name__.lower()
 
     def period(self, moment: datetime, zone: tzinfo) -> Period:
         """The period that an aware ``moment`` belongs to: there always is one."""
-        seen = self._seen.get(id(zone))
-        if seen is not None and moment.tzinfo is not None:
-            period = seen[1]
-            if period.start <= moment < period.end:
-                return period
+        if moment.tzinfo is not None:
+            for period in self._recall(zone):
+                if period.start <= moment < period.end:
+                    return period
         return self._remember(self._find(_utc(moment), zone), zone)
-
-    def _remember(self, period: Period, zone: tzinfo) -> Period:
-        if len(self._seen) >= 1024:
-            self._seen.clear()
-        # Some zones cannot be hashed; the entry holds the zone, so that its id stays its own.
-        self._seen[id(zone)] = (zone, period)
-        return period
 
     @abstractmethod
     def _find(self, moment: datetime, zone: tzinfo) -> Period: ...
@@ -129,9 +121,7 @@ class Hour(_Recurring):
 
     def _find(self, moment: datetime, zone: tzinfo) -> Period:
         local = moment.astimezone(zone)
-        start = moment - timedelta(
-            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-        )
+        start = moment - (local - local.replace(minute=0, second=0, microsecond=0))
         last = start + timedelta(hours=1) - _TICK
 
         def is_ours(instant: datetime) -> bool:
@@ -151,6 +141,11 @@ class _Dated(_Recurring):
     starts_at: time = time(0)
     """A naive time of day."""
 
+    _label: ClassVar[str]
+    """What its first date is to be formatted with."""
+    _longest: ClassVar[timedelta]
+    """A step that leads from its first date into the next period, not further."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.starts_at, time) or self.starts_at.tzinfo is not None:
             raise InvalidInput(
@@ -165,26 +160,22 @@ class _Dated(_Recurring):
         return f"{kind} from {self.starts_at.isoformat('minutes' if whole_minute else 'auto')}"
 
     def _find(self, moment: datetime, zone: tzinfo) -> Period:
-        midnight = datetime.combine(date.min, time(0))
-        into_day = datetime.combine(date.min, self.starts_at) - midnight
+        into_day = datetime.combine(date.min, self.starts_at) - datetime.min
         first = self._first_date((_reading(moment, zone) - into_day).date())
-        end = self._start(self._next_date(first), zone)
+        start, end = self._start(first, zone), self._start(self._next(first), zone)
         while end <= moment:
-            first = self._next_date(first)
-            end = self._start(self._next_date(first), zone)
-        return Period(self._start(first, zone), end, self._label(first))
+            first = self._next(first)
+            start, end = end, self._start(self._next(first), zone)
+        return Period(start, end, first.strftime(self._label))
 
     def _start(self, first: date, zone: tzinfo) -> datetime:
         return _first_reaching(datetime.combine(first, self.starts_at), zone)
 
+    def _next(self, first: date) -> date:
+        return self._first_date(first + self._longest)
+
     @abstractmethod
     def _first_date(self, day: date) -> date: ...
-
-    @abstractmethod
-    def _next_date(self, first: date) -> date: ...
-
-    @abstractmethod
-    def _label(self, first: date) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -192,15 +183,11 @@ class Day(_Dated):
     """A day of the user's calendar: ``day:2026-11-22``. It may last 23 or 25 hours."""
 
     ahead: ClassVar[int] = 2
+    _label: ClassVar[str] = "day:%Y-%m-%d"
+    _longest: ClassVar[timedelta] = _DAY
 
     def _first_date(self, day: date) -> date:
         return day
-
-    def _next_date(self, first: date) -> date:
-        return first + _DAY
-
-    def _label(self, first: date) -> str:
-        return f"day:{first.isoformat()}"
 
 
 @dataclass(frozen=True)
@@ -208,16 +195,11 @@ class Week(_Dated):
     """A week of ISO 8601, from Monday, counted in its ISO year: ``week:2026-W47``."""
 
     ahead: ClassVar[int] = 1
+    _label: ClassVar[str] = "week:%G-W%V"
+    _longest: ClassVar[timedelta] = 7 * _DAY
 
     def _first_date(self, day: date) -> date:
-        return day - timedelta(days=day.weekday())
-
-    def _next_date(self, first: date) -> date:
-        return first + timedelta(weeks=1)
-
-    def _label(self, first: date) -> str:
-        year, week, _ = first.isocalendar()
-        return f"week:{year:04}-W{week:02}"
+        return day - day.weekday() * _DAY
 
 
 @dataclass(frozen=True)
@@ -225,15 +207,11 @@ class Month(_Dated):
     """A month of the user's calendar: ``month:2026-11``."""
 
     ahead: ClassVar[int] = 1
+    _label: ClassVar[str] = "month:%Y-%m"
+    _longest: ClassVar[timedelta] = 31 * _DAY
 
     def _first_date(self, day: date) -> date:
         return day.replace(day=1)
-
-    def _next_date(self, first: date) -> date:
-        return (first + timedelta(days=31)).replace(day=1)
-
-    def _label(self, first: date) -> str:
-        return f"month:{first.isoformat()[:7]}"
 
 
 @dataclass(frozen=True)
@@ -241,15 +219,11 @@ class Year(_Dated):
     """A year of the user's calendar: ``year:2026``."""
 
     ahead: ClassVar[int] = 1
+    _label: ClassVar[str] = "year:%Y"
+    _longest: ClassVar[timedelta] = 366 * _DAY
 
     def _first_date(self, day: date) -> date:
         return day.replace(month=1, day=1)
-
-    def _next_date(self, first: date) -> date:
-        return first.replace(year=first.year + 1)
-
-    def _label(self, first: date) -> str:
-        return f"year:{first.year:04}"
 
 
 @dataclass(frozen=True)
@@ -277,12 +251,10 @@ class Rolling(Window):
     """Greater than zero, at most 365,000 days."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.delta, timedelta):
-            raise InvalidInput(f"Rolling takes a timedelta, not {self.delta!r}.")
-        if not timedelta(0) < self.delta <= _LONGEST:
+        if not isinstance(self.delta, timedelta) or not timedelta(0) < self.delta <= _LONGEST:
             raise InvalidInput(
-                f"A rolling window is longer than zero and at most {_LONGEST.days:,} days, "
-                f'not {self.delta}; to pay once for all time, use "forever".'
+                f"A rolling window is a timedelta above zero, of at most {_LONGEST.days:,} days, "
+                f'not {self.delta!r}; to pay once for all time, use "forever".'
             )
 
     def __str__(self) -> str:
@@ -295,7 +267,7 @@ class Rolling(Window):
 
 
 @dataclass(frozen=True)
-class Between(Window):
+class Between(_Remembering):
     """A season: one period from ``start`` to ``end``, and none outside: ``between:winter-2026``."""
 
     name: str
@@ -313,7 +285,10 @@ class Between(Window):
         for end in (self.start, self.end):
             if not isinstance(end, datetime):
                 raise InvalidInput(f"Between starts and ends at a datetime, not at {end!r}.")
-        if not self._can_be_open():
+        one_is_local = (self.start.tzinfo is None) != (self.end.tzinfo is None)
+        length = _instant(self.end, timezone.utc) - _instant(self.start, timezone.utc)
+        # Seen from some zone, a local end may lie almost a day off.
+        if length <= (-_DAY if one_is_local else timedelta(0)):
             raise InvalidInput(f"{self} must start before it ends: {self.start} to {self.end}.")
 
     def __str__(self) -> str:
@@ -331,14 +306,10 @@ class Between(Window):
         return opens if opens < season.end else None
 
     def _season(self, zone: tzinfo) -> Period:
+        if known := self._recall(zone):
+            return known[0]
         start, end = _instant(self.start, zone), _instant(self.end, zone)
-        return Period(start, end, f"between:{self.name}")
-
-    def _can_be_open(self) -> bool:
-        """Whether it lasts at all; in some zone at least, when one end is local and one is not."""
-        one_is_local = (self.start.tzinfo is None) != (self.end.tzinfo is None)
-        length = _instant(self.end, timezone.utc) - _instant(self.start, timezone.utc)
-        return length > (-_DAY if one_is_local else timedelta(0))
+        return self._remember(Period(start, end, f"between:{self.name}"), zone)
 
 
 _SPELLED: dict[str, Window] = {
@@ -357,7 +328,11 @@ def parse(window: str | timedelta | Window) -> Window:
         return Rolling(window)
     if isinstance(window, str) and window in _SPELLED:
         return _SPELLED[window]
-    raise InvalidInput(f"{window!r} is not a window: use {_CHOICES}.")
+    words = ", ".join(f'"{word}"' for word in _SPELLED)
+    raise InvalidInput(
+        f"{window!r} is not a window: use {words}, a timedelta for a rolling cooldown, "
+        "or an object of flask_coins.windows such as Day(starts_at=time(4))."
+    )
 
 
 def zone_of(zone: str | tzinfo) -> tzinfo:
