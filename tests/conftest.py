@@ -19,6 +19,7 @@ from flask_coins import Coins
 
 from .apps import Clock, create_app
 from .databases import ENGINES, drop_tables, missing, new_database
+from .races import Racers, spawn
 
 
 def pytest_configure() -> None:
@@ -106,3 +107,10 @@ def ctx(app: Flask, db: SQLAlchemy) -> Iterator[None]:
 def client(app: Flask) -> FlaskClient:
     """A browser for ``app``."""
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def racers() -> Iterator[Racers]:
+    """Processes for ``racers.race(url, calls, users)``."""
+    with spawn() as processes:
+        yield processes

@@ -1,0 +1,118 @@
+"""Races between processes: separate interpreters, started at one line, again for every user.
+
+The processes are spawned once and run every race. Each has its own app, connections and cache, as
+the workers of a web server have.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.pool import Pool
+from multiprocessing.synchronize import Barrier
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins, Receipt
+
+from .apps import Clock, create_app
+
+PROCESSES = 8
+PATIENCE = 60
+"""Seconds that a process waits for the others."""
+
+Call = Callable[[Coins, str], Receipt]
+"""What a process does for a user: a function that can be imported. It leaves the commit to us."""
+
+
+class Answer(NamedTuple):
+    """What one process was told about one user."""
+
+    user: str
+    said: str
+    """The outcome, or the name of the exception that was raised instead."""
+
+
+class Racers:
+    """Processes that wait to be given a database, a call and the users to race for."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def race(self, url: str, calls: Sequence[Call], users: Sequence[str]) -> list[Answer]:
+        """Let all processes make their call for a user at once, user after user.
+
+        Several ``calls`` are dealt out in turn: with two, every other process makes the second.
+        """
+        hands = [(url, calls[number % len(calls)], users) for number in range(PROCESSES)]
+        answers = self._pool.starmap_async(_run, hands, chunksize=1).get(PATIENCE * 2)
+        return [answer for hand in answers for answer in hand]
+
+
+@contextmanager
+def spawn() -> Iterator[Racers]:
+    """Start the processes, and end them afterwards."""
+    context = multiprocessing.get_context("spawn")
+    line = context.Barrier(PROCESSES, timeout=PATIENCE)
+    with context.Pool(PROCESSES, _stand_at, (line,)) as pool:
+        yield Racers(pool)
+
+
+def reconcile(connection: sa.Connection) -> list[str]:
+    """Every line of the log against the balances, in plain SQL: what does not add up."""
+    books: dict[tuple[str, str], tuple[int, int, int]] = {}
+    faults = []
+    rows = connection.execute(
+        sa.text("SELECT user_id, currency, id, amount, balance_after FROM coin_log ORDER BY id")
+    )
+    for user, currency, number, amount, after in rows:
+        balance, earned, spent = books.get((user, currency), (0, 0, 0))
+        balance += amount
+        if after != balance or balance < 0:
+            faults.append(f"entry {number}: {balance} after {amount}, the log says {after}")
+        books[user, currency] = (balance, earned + max(amount, 0), spent - min(amount, 0))
+    rows = connection.execute(
+        sa.text("SELECT user_id, currency, balance, earned, spent FROM coin_balance")
+    )
+    kept = {(user, currency): tuple(figures) for user, currency, *figures in rows}
+    return faults + [
+        f"{key}: the log makes {books.get(key)}, the balance is {kept.get(key)}"
+        for key in sorted(books.keys() | kept.keys())
+        if books.get(key, (0, 0, 0)) != kept.get(key, (0, 0, 0))
+    ]
+
+
+_line: Barrier
+
+
+def _stand_at(line: Barrier) -> None:
+    global _line  # noqa: PLW0603  # a process is given its line at birth, and has one
+    _line = line
+
+
+def _run(url: str, call: Call, users: Sequence[str]) -> list[Answer]:
+    db, coins = SQLAlchemy(), Coins(clock=Clock())
+    app = create_app(url, db, coins, COINS_CACHE_SECONDS=60)
+    _line.wait()
+    answers = [Answer(user, _ask(app, db, coins, call, user)) for user in users]
+    with app.app_context():
+        db.engine.dispose()
+    return answers
+
+
+def _ask(app: Flask, db: SQLAlchemy, coins: Coins, call: Call, user: str) -> str:
+    """Call from within a transaction that has read something, as a view's has."""
+    with app.app_context():
+        db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
+        _line.wait()
+        try:
+            receipt = call(coins, user)
+            db.session.commit()
+        except Exception as error:  # noqa: BLE001  # what it was is the answer
+            db.session.rollback()
+            return type(error).__name__
+        return str(receipt.outcome)
