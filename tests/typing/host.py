@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from uuid import UUID
 
 from flask import Flask
@@ -11,6 +11,7 @@ from flask.views import MethodView
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, mapped_column
+from typing_extensions import assert_type
 
 from flask_coins import (
     Coins,
@@ -92,45 +93,39 @@ class User(db.Model):  # type: ignore[name-defined, misc]
 
 
 def the_decorated_keep_their_types() -> None:
-    goal: str = complete_goal(7)
-    answer: tuple[str, int] = form("ada")
-    posted: str = Api().post(3)
-    done: str = weekly()
-    assert (goal, answer, posted, done)
+    assert_type(complete_goal(7), str)
+    assert_type(form("ada"), tuple[str, int])
+    assert_type(Api().post(3), str)
+    assert_type(weekly(), str)
 
 
-async def a_coroutine_function_stays_one() -> int:
-    return await later(5)
+async def a_coroutine_function_stays_one() -> None:
+    assert_type(await later(5), int)
 
 
 def moving(user: User) -> None:
-    receipts: list[Receipt] = [
-        coins.award(user, 5),
-        coins.award(1, 5, "gift", subject=UUID(int=1), idempotency_key="gift-1", details={"a": 1}),
-        coins.award_once("ada", 15, "daily_goal", Day(starts_at=time(4)), subject=user, limit=2),
-        coins.award_xp(UUID(int=2), 125),
-        GOAL.pay(user, subject="variant", amount=20),
-    ]
+    coins.award(user, 5)
+    coins.award(1, 5, "gift", subject=UUID(int=1), idempotency_key="gift-1", details={"a": 1})
+    coins.award_once("ada", 15, "daily_goal", Day(starts_at=time(4)), subject=user, limit=2)
+    coins.award_xp(UUID(int=2), 125)
+    receipt = GOAL.pay(user, subject="variant", amount=20)
+    assert_type(receipt, Receipt)
+    assert_type(receipt.outcome, Outcome)
+    assert_type(receipt.next_at, datetime | None)
+    assert_type(receipt.entry.id if receipt.entry else None, int | None)
     try:
-        receipts.append(coins.spend(user, 5, "shop"))
+        assert_type(coins.spend(user, 5, "shop"), Receipt)
     except (InsufficientCoins, CoinsRetry) as error:
-        shown: str = str(error)
-        assert shown
-    for receipt in receipts:
-        outcome: Outcome = receipt.outcome
-        entry_id: int | None = receipt.entry.id if receipt.entry else None
-        opens: datetime | None = receipt.next_at
-        assert (outcome, entry_id, opens, bool(receipt))
+        assert_type(str(error), str)
 
 
 def reading(user: User) -> None:
-    balance: int = coins.balance(user)
-    mine: int = coins.balance()
-    balances = coins.balances([user, "ada", 3])
-    amounts: list[int] = [entry.amount for entry in coins.history(user, limit=10)]
-    days: list[date] = [entry.created_at.date() for entry in coins.history(before=17)]
-    richest = select(User.id).order_by(coins.balance_of(User.id).desc())
-    assert (balance, mine, balances, amounts, days, richest)
+    assert_type(coins.balance(), int)
+    assert_type(coins.balance(user), int)
+    coins.balances([user, "ada", 3])
+    assert_type([entry.amount for entry in coins.history(user, limit=10)], list[int])
+    assert_type([entry.created_at for entry in coins.history(before=17)], list[datetime])
+    select(User.id).order_by(coins.balance_of(User.id).desc())
 
 
 @signals.coins_awarded.connect
