@@ -1,0 +1,66 @@
+"""``flask --app example_app demo | seed | replay``."""
+
+import json
+import sys
+from collections.abc import Mapping
+
+import click
+import flask_migrate
+from flask import Flask
+from flask.cli import run_command, with_appcontext
+
+import example_app
+
+from . import replay, seeds
+
+
+def init_app(app: Flask) -> None:
+    for command in (demo_command, seed_command, replay_command):
+        app.cli.add_command(command)
+
+
+@click.command("demo")
+@click.option("--port", default=5000, show_default=True)
+@click.pass_context
+def demo_command(ctx: click.Context, port: int) -> None:
+    """Make or upgrade the database, seed it, and serve the app."""
+    ctx.invoke(prepare)
+    ctx.invoke(run_command, port=port)
+
+
+@click.command()
+@with_appcontext
+def prepare() -> None:
+    flask_migrate.upgrade()
+    seeds.seed()
+
+
+@click.command("seed")
+@with_appcontext
+def seed_command() -> None:
+    """Add the permissions, achievements and lessons that are missing."""
+    seeds.seed()
+    click.echo("Seeded.")
+
+
+@click.command("replay")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many events.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay_command(limit: int | None, as_json: bool) -> None:
+    """Live 16 years of learning again, through the pages, on a database of its own."""
+    events = replay.read_events()[:limit]
+    run = replay.Replay(example_app.create_app(replay.CONFIG), events)
+    with click.progressbar(events, label="Replaying", file=sys.stderr) as bar:
+        for event in bar:
+            run.play(event)
+    report(run.totals, as_json)
+
+
+def report(totals: Mapping[str, int], as_json: bool) -> None:
+    """Print the coins of each reason, and of all."""
+    coins = {**dict(sorted(totals.items())), "total": sum(totals.values())}
+    if as_json:
+        click.echo(json.dumps(coins))
+        return
+    for reason, amount in coins.items():
+        click.echo(f"{reason:<16}{amount:>12,}")

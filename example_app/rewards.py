@@ -1,0 +1,72 @@
+"""Every reward of the app in one place: what is paid, for what, how often.
+
+A rule is a value. ``@RULE`` above a view pays after the view has succeeded and commits its work;
+``RULE.pay(user)`` pays at once, in the transaction of whoever calls it, and commits nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import Flask
+
+from flask_coins import Receipt, award_once, redirected
+
+from .models import User, Variant
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A daily goal: so many correct answers in a day, and what they are worth."""
+
+    answers: int
+    coins: int
+    xp: int
+
+
+DAILY_GOALS = {
+    "easy": Goal(answers=1, coins=15, xp=10),
+    "medium": Goal(answers=3, coins=25, xp=20),
+    "hard": Goal(answers=5, coins=40, xp=40),
+}
+WEEKLY_ANSWERS = 10
+XP = {"daily_activity": 5, "correct_answer": 2}
+
+DAILY_LOGIN = award_once(10, "daily_login", "day")
+DAILY_GOAL = award_once(15, "daily_goal", "day")
+WEEKLY_GOAL = award_once(50, "weekly_goal", "week", when=redirected)
+VARIANT_CLEAR = award_once(30, "variant_clear", "forever")
+PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
+BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", when=redirected)
+REFERRAL = award_once(20, "referral", "forever")
+
+
+def update_streak(app: Flask, user: User) -> None:
+    """Whenever ``user`` logs in: count the day, and pull its XP trigger."""
+    today = user.today()
+    if user.last_active is None or user.last_active < today:
+        follows = user.last_active == today - timedelta(days=1)
+        user.streak = user.streak + 1 if follows else 1
+        user.last_active = today
+    trigger_daily_activity(user)
+
+
+def trigger_daily_activity(user: User) -> None:
+    """The day's first login: its coins are paid once, and the XP ride on them."""
+    if DAILY_LOGIN.pay(user):
+        user.give_xp(XP["daily_activity"])
+
+
+def complete_daily_goal(user: User) -> Receipt:
+    """Pay the goal that the user has chosen, and its XP with it. The caller commits both."""
+    goal = DAILY_GOALS[user.goal]
+    receipt = DAILY_GOAL.pay(user, amount=goal.coins)
+    if receipt:
+        user.give_xp(goal.xp)
+    return receipt
+
+
+def correct_answer(user: User, variant: Variant) -> None:
+    """XP for every correct answer; coins, for ever, when it was the last one of its variant."""
+    user.give_xp(XP["correct_answer"])
+    if variant.cleared_by(user):
+        VARIANT_CLEAR.pay(user, subject=variant)

@@ -1,0 +1,48 @@
+"""The pages."""
+
+from datetime import datetime
+
+from flask import Flask, Response, flash, g
+from flask_login import current_user
+
+from flask_coins import Outcome, Receipt
+
+from ..zones import as_zone, zone_names
+from . import auth, bosses, exams, goals, home, paragraphs
+
+
+def init_app(app: Flask) -> None:
+    for module in (auth, bosses, exams, goals, home, paragraphs):
+        app.register_blueprint(module.bp)
+    app.after_request(flash_receipts)
+    app.add_template_filter(local_time)
+    app.add_template_filter(words)
+    app.add_template_global(zone_names)
+
+
+def words(reason: str) -> str:
+    """A reason as people read it."""
+    return reason.replace("_", " ").capitalize()
+
+
+def local_time(moment: datetime) -> str:
+    """A moment on the user's own clock."""
+    return moment.astimezone(as_zone(current_user.zone)).strftime("%a %d %b %Y, %H:%M")
+
+
+def flash_receipts(response: Response) -> Response:
+    """Tell on the next page what was paid by this request, and why something was not."""
+    if response.location:
+        for receipt in g.get("coins_receipts", ()):
+            if message := describe(receipt):
+                flash(message, receipt.outcome)
+    return response
+
+
+def describe(receipt: Receipt) -> str | None:
+    """The message for a receipt; None for what the user need not know."""
+    if receipt and receipt.entry.user_id == current_user.get_id():
+        return f"+{receipt.amount} coins: {words(receipt.reason)}"
+    if receipt.outcome is Outcome.ALREADY and receipt.next_at:
+        return f"{words(receipt.reason)} is paid; again from {local_time(receipt.next_at)}."
+    return None

@@ -1,0 +1,32 @@
+"""Bosses: hard riddles that come back every week."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+from sqlalchemy import select
+
+from ..extensions import db
+from ..models import Boss
+from ..rewards import BOSS_DEFEATED
+
+bp = Blueprint("bosses", __name__, url_prefix="/bosses")
+
+
+@bp.get("/")
+@login_required
+def index() -> str:
+    bosses = db.session.scalars(select(Boss).order_by(Boss.id)).all()
+    return render_template("bosses.html", bosses=bosses)
+
+
+@bp.post("/<int:boss_id>/fight")
+@login_required
+@BOSS_DEFEATED
+def fight(boss_id: int) -> ResponseReturnValue:
+    """A wrong answer is a page with status 200; only the redirect is worth coins."""
+    boss = db.get_or_404(Boss, boss_id)
+    if request.form["answer"].strip().lower() != boss.answer:
+        flash(f"{boss.name} laughs at your answer.")
+        return index()
+    flash(f"{boss.name} is defeated!")
+    return redirect(url_for("bosses.index"), 303)

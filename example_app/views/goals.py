@@ -1,0 +1,41 @@
+"""The goals of the day and of the week."""
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from ..extensions import db
+from ..rewards import DAILY_GOALS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal
+
+bp = Blueprint("goals", __name__, url_prefix="/goals")
+
+
+@bp.get("/")
+@login_required
+def index() -> str:
+    return render_template(
+        "goals.html", goal=DAILY_GOALS[current_user.goal], weekly_answers=WEEKLY_ANSWERS
+    )
+
+
+@bp.post("/daily")
+@login_required
+def complete_daily() -> ResponseReturnValue:
+    """The direct call, before the view's own commit: the XP depend on the receipt."""
+    if current_user.correct_today() < DAILY_GOALS[current_user.goal].answers:
+        flash("You are not there yet.")
+        return index()
+    complete_daily_goal(current_user)
+    db.session.commit()
+    return redirect(url_for("goals.index"), 303)
+
+
+@bp.post("/weekly")
+@login_required
+@WEEKLY_GOAL
+def complete_weekly() -> ResponseReturnValue:
+    """The rule above the view: it pays when the view redirects."""
+    if current_user.correct_this_week() < WEEKLY_ANSWERS:
+        flash("You are not there yet.")
+        return index()
+    return redirect(url_for("goals.index"), 303)

@@ -1,0 +1,374 @@
+"""The example app, through its pages; its replay, against a count that shares no code with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from example_app import create_app, seeds
+from example_app.extensions import coins, db
+from example_app.models import Boss, Paragraph, Permission, Question, User
+from example_app.replay import ACTIVITY, CONFIG, Replay, read_events
+from example_app.rewards import DAILY_GOALS
+from flask_coins.testing import travel
+
+from . import replay_oracle
+
+NOON = datetime(2026, 6, 3, 12, tzinfo=timezone.utc)
+DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
+
+
+@pytest.fixture
+def app() -> Iterator[Flask]:
+    app = create_app({**CONFIG, "TESTING": True})
+    with app.app_context():
+        db.create_all()
+        seeds.seed()
+    with travel(app, NOON):
+        yield app
+
+
+@pytest.fixture
+def ada(app: Flask) -> FlaskClient:
+    return sign_up(app, "ada")
+
+
+def sign_up(app: Flask, name: str, **more: str) -> FlaskClient:
+    client = app.test_client()
+    form = {"name": name, "password": "lovelace1", "zone": "Europe/Berlin", **more}
+    assert client.post("/signup", data=form).status_code == 303
+    return client
+
+
+def log_in(app: Flask, name: str, **more: str) -> int:
+    form = {"name": name, "password": "lovelace1", **more}
+    return app.test_client().post("/login", data=form).status_code
+
+
+def user(app: Flask, name: str = "ada") -> User:
+    with app.app_context():
+        return db.session.scalars(select(User).where(User.name == name)).one()
+
+
+def paid(app: Flask, name: str = "ada") -> Counter[str]:
+    """How many coins of each reason."""
+    with app.app_context():
+        total: Counter[str] = Counter()
+        for entry in coins.history(user(app, name)):
+            total[entry.reason] += entry.amount
+        assert coins.balance(user(app, name)) == total.total()
+        return total
+
+
+def right_answers(app: Flask) -> list[tuple[str, str]]:
+    with app.app_context():
+        questions = db.session.scalars(select(Question).order_by(Question.id))
+        return [(f"/exams/questions/{each.id}", each.answer) for each in questions]
+
+
+def answer(client: FlaskClient, count: int) -> None:
+    """Give ``count`` right answers, all to the first question."""
+    path, right = right_answers(client.application)[0]
+    for _ in range(count):
+        assert client.post(path, data={"answer": right}).status_code == 303
+
+
+def first_id(app: Flask, model: type[Boss | Paragraph]) -> int:
+    with app.app_context():
+        return db.session.scalars(select(model.id)).first() or 0
+
+
+def test_a_sign_up_is_a_login_and_logins_pay_once_a_day(app: Flask, ada: FlaskClient) -> None:
+    assert log_in(app, "ada") == 303
+    assert paid(app) == {"daily_login": 10}
+
+
+def test_the_next_day_begins_at_midnight_in_the_users_own_zone(
+    app: Flask, ada: FlaskClient
+) -> None:
+    with travel(app, datetime(2026, 6, 3, 21, 59, 59, tzinfo=timezone.utc)):
+        log_in(app, "ada")
+    assert paid(app) == {"daily_login": 10}
+    with travel(app, datetime(2026, 6, 3, 22, tzinfo=timezone.utc)):
+        log_in(app, "ada")
+    assert paid(app) == {"daily_login": 20}
+
+
+def test_the_streak_grows_by_the_day_and_a_missed_day_ends_it(app: Flask, ada: FlaskClient) -> None:
+    for days, streak in [(0, 1), (1, 2), (2, 3), (4, 1)]:
+        with travel(app, NOON + days * DAY):
+            log_in(app, "ada")
+        assert user(app).streak == streak
+    assert user(app).xp == 4 * 5
+
+
+def test_a_traveller_cannot_log_in_twice_in_one_day(app: Flask, ada: FlaskClient) -> None:
+    for zone in ("Pacific/Kiritimati", "-11:00", "Europe/Berlin"):
+        assert log_in(app, "ada", zone=zone) == 303
+    assert (paid(app), user(app).streak) == ({"daily_login": 10}, 1)
+
+
+@pytest.mark.parametrize("tier", DAILY_GOALS)
+def test_a_daily_goal_pays_its_coins_and_xp_once(app: Flask, ada: FlaskClient, tier: str) -> None:
+    goal = DAILY_GOALS[tier]
+    ada.post("/account", data={"zone": "UTC", "goal": tier})
+    answer(ada, goal.answers - 1)
+    assert ada.post("/goals/daily").status_code == 200
+    assert paid(app)["daily_goal"] == 0
+    answer(ada, 1)
+    for _ in range(2):
+        assert ada.post("/goals/daily").status_code == 303
+    assert paid(app)["daily_goal"] == goal.coins
+    assert user(app).xp == 5 + 2 * goal.answers + goal.xp
+
+
+def test_another_tier_on_the_same_day_pays_nothing_more(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 5)
+    for tier in DAILY_GOALS:
+        ada.post("/account", data={"zone": "UTC", "goal": tier})
+        ada.post("/goals/daily")
+    assert paid(app)["daily_goal"] == 15
+
+
+def test_yesterdays_answers_do_not_count_today(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 5)
+    with travel(app, NOON + DAY):
+        assert ada.post("/goals/daily").status_code == 200
+    assert paid(app)["daily_goal"] == 0
+
+
+def test_the_weekly_goal_pays_once_a_week(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 9)
+    assert ada.post("/goals/weekly").status_code == 200
+    answer(ada, 1)
+    ada.post("/goals/weekly")
+    with travel(app, NOON + DAY):
+        ada.post("/goals/weekly")
+    assert paid(app)["weekly_goal"] == 50
+
+
+def test_the_last_right_answer_clears_a_variant_for_ever(app: Flask, ada: FlaskClient) -> None:
+    *first, last = right_answers(app)[:3]
+    for path, right in first:
+        ada.post(path, data={"answer": right})
+    ada.post(last[0], data={"answer": "wrong"})
+    assert paid(app)["variant_clear"] == 0
+    for days in (0, 0, 400):
+        with travel(app, NOON + days * DAY):
+            ada.post(last[0], data={"answer": last[1]})
+    assert paid(app)["variant_clear"] == 30
+
+
+def test_each_variant_is_a_reward_of_its_own(app: Flask, ada: FlaskClient) -> None:
+    for path, right in right_answers(app)[:6]:
+        ada.post(path, data={"answer": right})
+    assert paid(app)["variant_clear"] == 60
+
+
+def test_a_paragraph_is_closed_once(app: Flask, ada: FlaskClient) -> None:
+    path = f"/paragraphs/{first_id(app, Paragraph)}/close"
+    for _ in range(2):
+        assert ada.post(path).status_code == 303
+    assert paid(app)["paragraph_close"] == 5
+    assert ada.get("/paragraphs/").text.count("✓ closed") == 1
+
+
+def test_a_paragraph_that_is_not_there_pays_nothing(app: Flask, ada: FlaskClient) -> None:
+    assert ada.post("/paragraphs/999/close").status_code == 404
+    assert paid(app)["paragraph_close"] == 0
+
+
+def test_a_boss_is_worth_coins_once_a_week(app: Flask, ada: FlaskClient) -> None:
+    path = f"/bosses/{first_id(app, Boss)}/fight"
+    assert ada.post(path, data={"answer": "a table"}).status_code == 200
+    assert paid(app)["boss_defeated"] == 0
+    for weeks, coins_in_all in [(0, 60), (0, 60), (1, 120)]:
+        with travel(app, NOON + weeks * WEEK):
+            ada.post(path, data={"answer": "Man"})
+        assert paid(app)["boss_defeated"] == coins_in_all
+
+
+def test_an_inviter_is_paid_once_for_each_invited(app: Flask, ada: FlaskClient) -> None:
+    code = user(app).invite_code
+    for name in ("bob", "cem"):
+        sign_up(app, name, invite=code)
+    form = {"name": "bob", "password": "lovelace1", "zone": "UTC", "invite": code}
+    assert app.test_client().post("/signup", data=form).status_code == 409
+    assert paid(app)["referral"] == 40
+    assert paid(app, "bob") == {"daily_login": 10}
+
+
+def test_whoever_may_not_earn_coins_learns_without_pay(app: Flask, ada: FlaskClient) -> None:
+    with app.app_context():
+        staff = db.session.get_one(User, user(app).id)
+        staff.permissions.clear()
+        db.session.commit()
+    answer(ada, 5)
+    ada.post("/goals/daily")
+    assert paid(app) == {"daily_login": 10}
+
+
+def test_the_next_page_tells_what_was_paid_and_what_was_not(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 1)
+    assert "+15 coins: Daily goal" in ada.post("/goals/daily", follow_redirects=True).text
+    again = ada.post("/goals/daily", follow_redirects=True).text
+    assert "Daily goal is paid; again from Thu 04 Jun 2026, 00:00." in again
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/goals/", "/exams/", "/exams/1", "/paragraphs/", "/bosses/", "/history", "/account"],
+)
+def test_pages_have_no_inline_script_and_no_foreign_host(ada: FlaskClient, path: str) -> None:
+    response = ada.get(path)
+    assert response.status_code == 200
+    assert not re.search(
+        r"<script|\son\w+=|style=|javascript:|(src|href)=\"(https?:)?//", response.text
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/signup", "/login"])
+def test_a_stranger_sees_the_open_pages(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/goals/", "/exams/", "/paragraphs/", "/bosses/", "/history"])
+def test_a_stranger_is_sent_to_the_login(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).location.startswith("/login")
+
+
+def test_the_history_is_read_page_by_page(app: Flask, ada: FlaskClient) -> None:
+    for days in range(1, 30):
+        with travel(app, NOON + days * DAY):
+            log_in(app, "ada")
+    first = ada.get("/history").text
+    older = re.search(r'href="(/history\?before=\d+)"', first)
+    assert older
+    assert first.count("Daily login") == 25
+    assert ada.get(older[1]).text.count("Daily login") == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"zone": "Mars/Crater"}, 400), ({"name": ""}, 400), ({"password": "short"}, 400)],
+)
+def test_a_bad_sign_up_makes_no_account(app: Flask, change: dict[str, str], status: int) -> None:
+    form = {"name": "eve", "password": "lovelace1", "zone": "UTC", **change}
+    assert app.test_client().post("/signup", data=form).status_code == status
+    with app.app_context():
+        assert db.session.scalars(select(User)).all() == []
+
+
+def test_a_wrong_password_pays_nothing(app: Flask, ada: FlaskClient) -> None:
+    with travel(app, NOON + DAY):
+        form = {"name": "ada", "password": "byron"}
+        assert app.test_client().post("/login", data=form).status_code == 401
+    assert paid(app) == {"daily_login": 10}
+
+
+def test_a_form_without_its_token_is_refused(tmp_path: Path) -> None:
+    app = create_app({"SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'app.sqlite3'}"})
+    client = app.test_client()
+    assert client.post("/login", data={"name": "ada", "password": "x"}).status_code == 400
+    assert 'name="csrf_token"' in client.get("/login").text
+
+
+def test_seeds_run_again_without_a_change(app: Flask) -> None:
+    def counts() -> list[int]:
+        return [
+            db.session.scalar(select(db.func.count()).select_from(table)) or 0
+            for table in db.metadata.sorted_tables
+        ]
+
+    with app.app_context():
+        before = counts()
+        db.session.scalars(select(Permission)).first().title = "Changed by hand"  # type: ignore[union-attr]
+        seeds.seed()
+        assert counts() == before
+        assert db.session.scalars(select(Permission)).first().title == "Changed by hand"  # type: ignore[union-attr]
+
+
+def test_its_migrations_make_its_tables_and_write_nothing_new(tmp_path: Path) -> None:
+    app = create_app({"SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'app.sqlite3'}"})
+    versions = Path(app.root_path, "migrations", "versions")
+    files = sorted(versions.glob("*.py"))
+    with app.app_context():
+        flask_migrate.upgrade()
+        flask_migrate.check()
+    assert sorted(versions.glob("*.py")) == files
+
+
+def test_seed_and_replay_are_commands(app: Flask) -> None:
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["seed"]).exit_code == 0
+    result = runner.invoke(args=["replay", "--limit", "3", "--json"])
+    assert json.loads(result.stdout) == {"daily_goal": 15, "daily_login": 10, "total": 25}
+    assert "total" in runner.invoke(args=["replay", "--limit", "3"]).stdout
+
+
+@pytest.fixture(scope="module")
+def replayed() -> Replay:
+    events = read_events()
+    replay = Replay(create_app(CONFIG), events)
+    for event in events:
+        replay.play(event)
+    return replay
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[replay_oracle.Payment]:
+    return replay_oracle.payments(ACTIVITY)
+
+
+def read(replay: Replay, query: str) -> list[tuple]:
+    with replay.app.app_context():
+        return [row._tuple() for row in db.session.execute(text(query))]
+
+
+def test_the_replay_agrees_on_every_single_decision(
+    replayed: Replay, expected: list[replay_oracle.Payment]
+) -> None:
+    rows = read(
+        replayed,
+        "SELECT u.name, l.created_at, l.reason, coalesce(v.title, ''), l.amount FROM coin_log l"
+        ' JOIN "user" u ON CAST(u.id AS TEXT) = l.user_id'
+        " LEFT JOIN variant v ON CAST(v.id AS TEXT) = l.subject ORDER BY l.id",
+    )
+    found = [
+        (name, datetime.fromisoformat(at).replace(tzinfo=timezone.utc), *rest)
+        for name, at, *rest in rows
+    ]
+    assert found == [
+        (f"actor {each.actor}", each.at, each.reason, each.about, each.amount) for each in expected
+    ]
+
+
+def test_the_replay_agrees_on_every_balance(
+    replayed: Replay, expected: list[replay_oracle.Payment]
+) -> None:
+    balances: Counter[str] = Counter()
+    for each in expected:
+        balances[f"actor {each.actor}"] += each.amount
+    with replayed.app.app_context():
+        names = {user.id: user.name for user in db.session.scalars(select(User))}
+        found = coins.balances(names)
+        assert {names[int(user_id)]: balance for user_id, balance in found.items()} == balances
+
+
+def test_the_replay_agrees_on_every_total(
+    replayed: Replay, expected: list[replay_oracle.Payment]
+) -> None:
+    totals: Counter[str] = Counter()
+    for each in expected:
+        totals[each.reason] += each.amount
+    assert replayed.totals == totals
