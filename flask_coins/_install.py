@@ -1,0 +1,258 @@
+"""Bringing the shipped revisions into a host, by ``flask db upgrade`` or ``flask coins install``.
+
+Before anything is written, the database is looked at: a revision that it has run and the folder
+has lost, or a table of the same name that is not ours, stops the upgrade with what to do about it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import flask_migrate
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
+from flask import Flask, appcontext_pushed, current_app
+
+from ._copies import COPY_ID, Copy, Folder, lost_copy
+from .errors import CoinsError
+
+_BIND = "coins_bind"
+_OWN_COLUMNS = {"coin_log": "once_key", "coin_balance": "earned"}
+_CURES = {
+    "coin_log": "move its rows over with 'flask coins adopt'.",
+    "coin_balance": "give it another name.",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """How a host stands with the shipped revisions, as ``flask coins doctor`` tells it."""
+
+    own_way: str | None
+    """The host's own revision that makes the tables: then nothing has to be copied."""
+    missing: tuple[str, ...]
+    """Shipped revisions that have no copy in the folder."""
+    uncommitted: tuple[Path, ...]
+    """Copies that git does not hold as they are."""
+    pending: tuple[str, ...]
+    """Revisions in the folder that make coin tables and that the database has not run."""
+    unknown: tuple[str, ...]
+    """Revisions that the database has run and the folder does not hold."""
+    foreign: tuple[str, ...]
+    """Tables in the database that only have the name of ours."""
+
+
+def connect(app: Flask, bind_key: str | None = None) -> None:
+    """Have ``flask db upgrade`` copy what is missing, whatever the order of the extensions."""
+    app.extensions[_BIND] = bind_key
+    if not _hook(app):
+        appcontext_pushed.connect(_hook_later, app)
+
+
+def copy_revisions(
+    directory: str | Path | None = None, *, head: str | None = None, check: bool = False
+) -> list[Path]:
+    """Copy what is missing into the host's folder and return the new files, in order.
+
+    Needs an app context. ``directory`` is Flask-Migrate's by default. The copies go after the one
+    head, or after ``head`` (a revision, or "base"). With ``check`` nothing is written: the files
+    that are missing are returned. The database is not looked at.
+
+    Raises CoinsError when there is no such folder or revision, several heads, a lost revision that
+    others build on, or no right to write.
+    """
+    config, bind_key = _config(directory), _bind_key()
+    restored = [] if check else _restore(config, bind_key)
+    copies = Folder(config).missing(bind_key, head)
+    return restored + [copy.path if check else copy.write() for copy in copies]
+
+
+def state(directory: str | Path | None = None) -> State:
+    """Compare shipped revisions, folder, git and database. Needs an app context; writes nothing.
+
+    Raises CoinsError when there is no folder, or when it does not load.
+    """
+    folder = Folder(_config(directory))
+    heads, foreign = _look(_bind_key())
+    run = folder.ancestors(head for head in heads if head in folder.revisions)
+    ours = {script.revision for script in folder.copies.values()}
+    if folder.own_way:
+        ours.add(folder.own_way)
+    return State(
+        own_way=folder.own_way,
+        missing=tuple(revision.id for revision in folder.absent),
+        uncommitted=_uncommitted(Path(script.path) for script in folder.copies.values()),
+        pending=tuple(sorted(ours - run)),
+        unknown=tuple(head for head in heads if head not in folder.revisions),
+        foreign=tuple(foreign),
+    )
+
+
+def _hook(app: Flask) -> bool:
+    """Add our callback to the app's ``Migrate``, which may serve other apps and know it already."""
+    if "migrate" not in app.extensions:
+        return False
+    migrate = app.extensions["migrate"].migrate
+    if _on_configure not in migrate.configure_callbacks:
+        migrate.configure(_on_configure)
+    return True
+
+
+def _hook_later(app: Flask, **_: Any) -> None:
+    if _hook(app):
+        appcontext_pushed.disconnect(_hook_later, app)
+
+
+def _on_configure(config: Config) -> Config:
+    """Flask-Migrate's callback, before each of its commands. A CommandError becomes one line."""
+    there = Path(config.get_main_option("script_location") or "", "env.py").exists()
+    if there and _BIND in current_app.extensions and _upgrades_to_head():
+        try:
+            _before_upgrade(config)
+        except CoinsError as error:
+            raise CommandError(str(error)) from error
+    return config
+
+
+def _upgrades_to_head() -> bool:
+    """Whether the command is an online upgrade to head.
+
+    The callback is told the configuration only, so the arguments are read where they are: in the
+    frame of ``flask_migrate.upgrade``, which the command line and hosts' code both go through.
+    """
+    code = inspect.unwrap(flask_migrate.upgrade).__code__
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    if frame is None:
+        return False
+    return frame.f_locals["revision"] in ("head", "heads") and not frame.f_locals["sql"]
+
+
+def _before_upgrade(config: Config) -> None:
+    bind_key = _bind_key()
+    allowed = bool(current_app.config.get("COINS_INSTALL_MIGRATIONS", True))
+    heads, foreign = _look(bind_key)
+    if allowed:
+        _refuse(foreign)
+        _tell(_restore(config, bind_key))
+    folder = Folder(config)
+    if folder.absent and (obstacle := _obstacle(folder, allowed, bind_key)):
+        click.echo(f"Flask-Coins: {folder.absent[0].id} was not copied: {obstacle}", err=True)
+        return
+    _refuse(foreign)
+    copies = folder.missing(bind_key)
+    if _all_known(folder, heads, copies):
+        _tell([copy.write() for copy in copies])
+
+
+def _obstacle(folder: Folder, allowed: bool, bind_key: str | None) -> str | None:
+    if not allowed:
+        return "run 'flask coins install' (COINS_INSTALL_MIGRATIONS is off)."
+    if len(folder.heads) > 1:
+        return "there are several heads. Join them, or run 'flask coins install --head REV'."
+    if bind_key and "engine_name" not in Path(folder.script.dir, "env.py").read_text("utf-8"):
+        return f"the bind {bind_key!r} needs an env.py as 'flask db init --multidb' writes it."
+    return None
+
+
+def _look(bind_key: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """What the database has run, and its tables that only have the name of ours."""
+    arguments = current_app.extensions["migrate"].configure_args
+    table = {key: arguments[key] for key in arguments if key.startswith("version_table")}
+    with current_app.extensions["sqlalchemy"].engines[bind_key].connect() as connection:
+        heads = MigrationContext.configure(connection, opts=table).get_current_heads()
+        inspector = sa.inspect(connection)
+        return heads, [name for name in _OWN_COLUMNS if is_foreign(inspector, name)]
+
+
+def is_foreign(inspector: sa.Inspector, name: str) -> bool:
+    """Whether the table ``name`` of the database is another than the package's."""
+    if not inspector.has_table(name):
+        return False
+    return all(column["name"] != _OWN_COLUMNS[name] for column in inspector.get_columns(name))
+
+
+def _refuse(foreign: Iterable[str]) -> None:
+    for name in foreign:
+        raise CoinsError(
+            f"The database holds a table {name} that is not Flask-Coins' own, nothing was changed: "
+            f"{_CURES[name]}"
+        )
+
+
+def _all_known(folder: Folder, heads: Iterable[str], copies: Iterable[Copy]) -> bool:
+    """Whether the folder, with ``copies``, holds all that the database has run.
+
+    A revision of the host's own is left to Alembic to report; for one of ours there is a cure.
+    """
+    known = {*folder.revisions, *(copy.id for copy in copies)}
+    unknown = [head for head in heads if head not in known]
+    for copy_id in unknown:
+        if COPY_ID.fullmatch(copy_id):
+            raise CoinsError(
+                f"The database has run {copy_id}, which is not in {folder.script.dir}, nothing was "
+                f"changed: restore its file from version control{_other_cure(folder, copy_id)}."
+            )
+    return not unknown
+
+
+def _other_cure(folder: Folder, copy_id: str) -> str:
+    parent = folder.parent_of(copy_id)
+    if parent is None or not any(copy_id.startswith(each.id) for each in folder.absent):
+        return ""
+    option = "" if folder.script.dir == "migrations" else f" -d {folder.script.dir}"
+    merge = "" if [parent] == folder.heads else " and then 'flask db merge heads'"
+    return f", or run 'flask coins install{option} --head {parent}'{merge}"
+
+
+def _restore(config: Config, bind_key: str | None) -> list[Path]:
+    written: list[Path] = []
+    while (copy := lost_copy(config, bind_key)) and copy.path not in written:
+        written.append(copy.write())
+    return written
+
+
+def _tell(paths: Iterable[Path]) -> None:
+    for path in paths:
+        message = f"Flask-Coins wrote {path}: commit it."
+        click.echo(message)
+        if not any(stream and stream.isatty() for stream in (sys.stdout, sys.stderr)):
+            current_app.logger.warning(message)
+
+
+def _bind_key() -> str | None:
+    bind_key: str | None = current_app.extensions[_BIND]
+    return bind_key
+
+
+def _config(directory: str | Path | None) -> Config:
+    if "migrate" not in current_app.extensions:
+        raise CoinsError("Flask-Migrate is not set up on this app: add Migrate(app, db).")
+    migrate = current_app.extensions["migrate"].migrate
+    place = Path(directory or migrate.directory)
+    if not (place / "env.py").exists():
+        raise CoinsError(f"There is no migrations folder {place}: run 'flask db init' first.")
+    config: Config = migrate.get_config(place)
+    return config
+
+
+def _uncommitted(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Those that are untracked, ignored or changed; none where there is no git to ask."""
+    git = shutil.which("git")
+    return tuple(path for path in paths if git and _git_status(git, path))
+
+
+def _git_status(git: str, path: Path) -> str:
+    command = [git, "-C", str(path.parent), "status", "--porcelain", "--ignored", "--", path.name]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603

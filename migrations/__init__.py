@@ -1,0 +1,1 @@
+"""The revisions that Flask-Coins ships: templates for the copies in a host's own history."""
