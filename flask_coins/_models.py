@@ -14,9 +14,12 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.naming import conv
 
+from .errors import CoinsError
+
 MAX_AMOUNT = 999_999_999_999_999
 """The largest amount and balance: fifteen digits, the integers of RFC 9651."""
 
+_COPIED = "flask_coins"
 _BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _DATETIME = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
@@ -121,14 +124,27 @@ log: sa.Table = CoinEntry.__table__  # type: ignore[assignment]
 balances: sa.Table = CoinBalance.__table__  # type: ignore[assignment]
 
 
-def copy_tables(metadata: sa.MetaData) -> None:
-    """Put plain copies of both tables into a host's ``metadata``.
+def copy_tables(metadata: sa.MetaData) -> sa.Table:
+    """Put plain copies of both tables into a host's ``metadata``; the log's is returned.
 
     Their types are SQLAlchemy's own, so that a revision made by autogenerate imports nothing of
     ours and still loads after Flask-Coins has been uninstalled.
     """
     for table in (balances, log):
-        copy = table.to_metadata(metadata)
-        for column in copy.columns:
-            if isinstance(column.type, UtcDateTime):
-                column.type = _DATETIME
+        there = metadata.tables.get(table.name)
+        if there is not None and _COPIED not in there.info:
+            raise CoinsError(
+                f"A table named {table.name!r} of another make stands in db.metadata. Remove that"
+                " model from your code; 'flask coins adopt' then moves its rows over."
+            )
+        if there is None:
+            _copy(table, metadata)
+    return metadata.tables[log.name]
+
+
+def _copy(table: sa.Table, metadata: sa.MetaData) -> None:
+    copy = table.to_metadata(metadata)
+    copy.info[_COPIED] = True
+    for column in copy.columns:
+        if isinstance(column.type, UtcDateTime):
+            column.type = _DATETIME

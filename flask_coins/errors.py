@@ -71,3 +71,7 @@ class InsufficientCoins(CoinsError, HTTPException):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.balance, self.amount, self.currency)
+
+
+class CoinsWarning(UserWarning):
+    """Something is set up in a way that is hardly meant."""

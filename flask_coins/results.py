@@ -78,3 +78,21 @@ class Receipt:
 
     def __bool__(self) -> bool:
         return self.outcome in MOVED
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """One reward of the catalogue, as it stands for one user."""
+
+    reason: str
+    amount: int | None
+    """None where a view decides it."""
+    currency: str
+    window: str | None
+    """Spelled out, such as ``"day"``; None: pays each time."""
+    limit: int
+    subject: str | None
+    state: str
+    """``"open"``, ``"paid"``, ``"not_open"``, or ``"varies"`` where it hangs on a view's subject."""
+    opens_at: datetime | None = None
+    """Aware UTC: when a reward that is not open pays next; None: never, or not known."""

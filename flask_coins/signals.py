@@ -6,7 +6,7 @@ The sender is the app; each receiver gets ``receipt`` (a :class:`~flask_coins.Re
 
 from __future__ import annotations
 
-from blinker import Namespace, NamedSignal
+from blinker import NamedSignal, Namespace
 from flask import Flask
 
 from .results import Outcome, Receipt
@@ -22,6 +22,8 @@ award_refused: NamedSignal = _signals.signal(
 
 def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
     """Tell every receiver of the signal that fits ``receipt``; log those that raise."""
+    if receipt.outcome is Outcome.REPLAYED:
+        return
     signal = {Outcome.AWARDED: coins_awarded, Outcome.SPENT: coins_spent}.get(
         receipt.outcome, award_refused
     )

@@ -1,0 +1,136 @@
+"""What may be stored: every argument of a call becomes a checked, plain value before any SQL."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstanceState
+from werkzeug.local import LocalProxy
+
+from ._models import MAX_AMOUNT
+from .errors import InvalidAmount, InvalidInput, InvalidSubject, NoUserError
+
+# MariaDB compares with trailing spaces ignored; control characters and lone surrogates do not
+# survive every driver.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]| \\Z")
+
+_COINS_ID = """\
+Pass an id (int, str, UUID) or a mapped object, or give the class a coins_id:
+
+    @property
+    def coins_id(self):
+        return f"student:{self.id}\""""
+
+
+def text(value: Any, name: str, longest: int, error: type[InvalidInput] = InvalidInput) -> str:
+    """``value`` if it is a str of 1 to ``longest`` characters that every database keeps as it is."""
+    if not isinstance(value, str):
+        raise error(f"{name} must be a str, not {value!r}.")
+    if not 1 <= len(value) <= longest:
+        raise error(f"{name} must have 1 to {longest} characters, not {len(value)}.")
+    if _FORBIDDEN.search(value):
+        raise error(
+            f"{name} {value!r} must not end in a space nor hold control characters or surrogates."
+        )
+    return str.__str__(value)  # an enum's own str() would be its name
+
+
+def amount(value: Any) -> int:
+    """``value`` if it is a whole number of coins that can be moved."""
+    if type(value) is not int or not 1 <= value <= MAX_AMOUNT:
+        raise InvalidAmount(f"An amount is an int from 1 to {MAX_AMOUNT:,}, not {value!r}.")
+    return value
+
+
+def reason(value: Any) -> str:
+    """A checked reason, 1 to 64 characters."""
+    return text(value, "A reason", 64)
+
+
+def currency(value: Any) -> str:
+    """A checked currency, 1 to 16 characters."""
+    return text(value, "A currency", 16)
+
+
+def idempotency_key(value: Any) -> str | None:
+    """A checked key, 1 to 128 characters, or None."""
+    return None if value is None else text(value, "An idempotency key", 128)
+
+
+def limit(value: Any) -> int:
+    """How often a window may pay: 1 to 1000."""
+    if type(value) is not int or not 1 <= value <= 1000:
+        raise InvalidInput(f"A limit is an int from 1 to 1000, not {value!r}.")
+    return value
+
+
+def details(value: Any) -> Any:
+    """``value`` if it can be written as JSON (RFC 8259: no NaN, no infinity)."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"Details must be JSON: {error}.") from error
+    return value
+
+
+def subject(value: Any) -> str:
+    """The stored form of a subject; the empty text stands for none."""
+    if value is None:
+        return ""
+    plain = _plain(_unwrapped(value))
+    if plain is None:
+        raise InvalidSubject(f"A subject is a str, int, UUID or a mapped object, not {value!r}.")
+    return text(plain, "A subject", 128, InvalidSubject)
+
+
+def is_anonymous(user: Any) -> bool:
+    """Whether ``user`` stands for nobody: None, or an object that says so, as Flask-Login's does."""
+    user = _unwrapped(user)
+    return user is None or getattr(user, "is_authenticated", True) is False
+
+
+def user_id(user: Any) -> str:
+    """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL."""
+    user = _unwrapped(user)
+    if is_anonymous(user):
+        raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
+    if type(user) is int:
+        return str(user)
+    plain = _plain(getattr(user, "coins_id", user))
+    if plain is None and callable(getattr(user, "get_id", None)):
+        plain = _plain(user.get_id())
+    if plain is None:
+        raise InvalidInput(f"{user!r} has no id that coins could be kept under. {_COINS_ID}")
+    return text(plain, "A user id", 64)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value._get_current_object() if isinstance(value, LocalProxy) else value
+
+
+def _plain(value: Any) -> str | None:
+    """The text of an id: a str, int or UUID, or the identity of a mapped object; else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value))
+    state = sa.inspect(value, raiseerr=False)
+    if not isinstance(state, InstanceState):
+        return None
+    return _plain(_identity(state))
+
+
+def _identity(state: InstanceState[Any]) -> Any:
+    if state.identity is None and state.session is not None:
+        state.session.flush()
+    if state.identity is None or len(state.identity) != 1:
+        raise InvalidInput(
+            f"{state.object!r} has no identity of one column: add it to the session. {_COINS_ID}"
+        )
+    return state.identity[0]

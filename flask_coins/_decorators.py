@@ -1,0 +1,343 @@
+"""Rules: what a view pays. A rule is a value, and it is itself the decorator."""
+
+from __future__ import annotations
+
+import string
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import Parameter, iscoroutinefunction, signature
+from typing import Any, NamedTuple, TypeVar
+
+from flask import has_request_context, request
+from flask.views import View
+
+from . import _checks
+from ._ledger import Movement
+from ._rewards import remember_value, remember_view
+from ._state import State, current_state
+from ._visit import Due, status_of
+from .errors import InvalidAmount, InvalidInput, InvalidSubject
+from .results import Outcome, Receipt, Reward
+from .windows import Window, parse
+
+V = TypeVar("V", bound=Callable[..., Any])
+WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class Order(NamedTuple):
+    """What a rule has decided: a movement to make, or a refusal to tell."""
+
+    rule: Rule
+    movement: Movement | None
+    refusal: Receipt | None = None
+
+    def pay(self, state: State) -> tuple[Receipt, str | None]:
+        """Write the movement in the session's transaction; nothing is committed."""
+        if self.movement is None:
+            assert self.refusal is not None
+            return self.refusal, None
+        return self.rule.pay_movement(state, self.movement), self.movement.user_id
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is paid, for what and how often. Call it on a view to decorate that view.
+
+    Made by :func:`award_once` and :func:`award`, which document its fields.
+    """
+
+    amount: int | Callable[[Any], int]
+    reason: str
+    window: Window | None = None
+    subject: Any = None
+    limit: int = 1
+    methods: frozenset[str] | None = None
+    when: Callable[[Any], Any] | None = None
+    user: Any = None
+    currency: str = "coins"
+    module: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.amount):
+            _checks.amount(self.amount)
+        _checks.reason(self.reason)
+        _checks.currency(self.currency)
+        _checks.limit(self.limit)
+        if isinstance(self.subject, str):
+            _checks.subject(self.subject)
+        if self.when is not None and not callable(self.when):
+            raise InvalidInput(f"when must be a callable of one argument, not {self.when!r}.")
+        if self.methods is not None and not self.methods <= WRITING | {"GET"}:
+            raise InvalidInput(
+                f"methods are of GET, {', '.join(sorted(WRITING))}, not {sorted(self.methods)}."
+            )
+        remember_value(self)
+
+    # -- as a decorator -----------------------------------------------------------------------
+
+    def __call__(self, view: V) -> V:
+        """Decorate ``view``: a function, a coroutine function, or a class based view.
+
+        The view's return value passes through as it is. Place it directly above ``def``, below
+        every other decorator.
+        """
+        if isinstance(view, type):
+            return self._decorate_class(view)
+        self._check_names(view)
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def paying(*args: Any, **kwargs: Any) -> Any:
+                with Due(self, view, args, kwargs) as due:
+                    due.value = await view(*args, **kwargs)
+                return due.value
+
+        else:
+
+            @wraps(view)
+            def paying(*args: Any, **kwargs: Any) -> Any:
+                with Due(self, view, args, kwargs) as due:
+                    due.value = view(*args, **kwargs)
+                return due.value
+
+        remember_view(paying, self)
+        return paying  # type: ignore[return-value]
+
+    def _decorate_class(self, view: Any) -> Any:
+        if not issubclass(view, View):
+            raise TypeError(f"Decorate the methods of {view.__name__}: it is no flask.views.View.")
+        view.decorators = [self, *view.decorators]
+        return view
+
+    def _check_names(self, view: Callable[..., Any]) -> None:
+        """Find a misspelt ``"{name}"`` at import, where the view's signature can show it."""
+        parameters = signature(view).parameters
+        if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
+            return
+        for template in (self.subject, self.user):
+            for name in _names_in(template):
+                if name not in parameters:
+                    raise InvalidInput(
+                        f"{template!r} names {name!r}, but the arguments of {view.__qualname__}"
+                        f" are {', '.join(parameters) or 'none'}."
+                    )
+
+    # -- as a direct call ---------------------------------------------------------------------
+
+    def pay(self, user: Any, *, subject: Any = None, amount: int | None = None) -> Receipt:
+        """Pay ``user`` by this rule now, in the host's transaction; nothing is committed.
+
+        ``subject`` and ``amount`` are needed where the rule reads them from a view. Raises
+        :class:`~flask_coins.NoUserError` without a user, and what ``coins.award_once`` raises.
+        """
+        if amount is None and callable(self.amount):
+            raise InvalidAmount(f"{self.reason!r} reads its amount from a view: pass amount=.")
+        if subject is None and self.subject is not None:
+            if not self._is_constant:
+                raise InvalidSubject(f"{self.reason!r} reads its subject from a view: pass subject=.")
+            subject = self.subject
+        state = current_state()
+        state.rules_in_use[id(self)] = self
+        movement = state.movement(
+            user,
+            self.amount if amount is None else amount,
+            self.reason,
+            subject=subject,
+            currency=self.currency,
+        )
+        if self.window is None:
+            return state.award(movement)
+        return state.award_once(movement, self.window, self.limit)
+
+    # -- what paying after a view asks for ----------------------------------------------------
+
+    def counts(self, answer: Any, value: Any) -> bool:
+        """Whether method, status and ``when`` agree that something was earned."""
+        if has_request_context() and not (self._method_counts() and status_of(answer) < 400):
+            return False
+        return self.when is None or bool(self.when(value))
+
+    def _method_counts(self) -> bool:
+        method = request.method
+        if self.methods is not None:
+            return method in self.methods
+        if method != "GET":
+            return method in WRITING
+        route = request.url_rule
+        return route is None or not WRITING & (route.methods or set())
+
+    def order(self, state: State, due: Due) -> Order:
+        """Who is paid what for this ``due``: the user first, then amount and subject."""
+        user = self._user_of(state, due)
+        if _checks.is_anonymous(user):
+            return Order(self, None, self.receipt(Outcome.ANONYMOUS))
+        user_id = _checks.user_id(user)
+        amount = self.amount(due.value) if callable(self.amount) else self.amount
+        if type(amount) is int and amount == 0:
+            return Order(self, None, self.receipt(Outcome.NOTHING_DUE))
+        movement = Movement(
+            user_id=user_id,
+            amount=_checks.amount(amount),
+            reason=self.reason,
+            now=state.now(),
+            subject=self._subject_of(due),
+            currency=self.currency,
+        )
+        return Order(self, movement)
+
+    def pay_movement(self, state: State, movement: Movement) -> Receipt:
+        """Write ``movement`` by the rule's window."""
+        if self.window is None:
+            return state.pay(movement)
+        return state.pay_once(movement, self.window, self.limit)
+
+    def _user_of(self, state: State, due: Due) -> Any:
+        if self.user is not None:
+            return _resolved(self.user, due)
+        if due.view is None and "user" in due.kwargs:
+            return due.kwargs["user"]
+        return state.current_user()
+
+    def _subject_of(self, due: Due) -> str:
+        if self.subject is None:
+            return ""
+        subject = _resolved(self.subject, due)
+        if subject is None:
+            raise InvalidSubject(f"The subject of {self.reason!r} came out as None.")
+        return _checks.subject(subject)
+
+    # -- how it is listed ---------------------------------------------------------------------
+
+    def receipt(self, outcome: Outcome) -> Receipt:
+        """An answer made before there was a movement."""
+        return Receipt(outcome, self.reason, currency=self.currency)
+
+    @property
+    def listed_as(self) -> tuple[Any, ...]:
+        """Rules that are alike in this are one reward in the catalogue."""
+        return self.reason, self.currency, self.window, self.limit, self.amount, self.subject
+
+    def listed(self, subject: str | None) -> Reward:
+        """This rule as an open reward of the catalogue."""
+        return Reward(
+            self.reason,
+            self.amount if isinstance(self.amount, int) else None,
+            self.currency,
+            None if self.window is None else str(self.window),
+            self.limit,
+            subject or None,
+            "open",
+        )
+
+    @property
+    def _is_constant(self) -> bool:
+        return isinstance(self.subject, (str, int)) and not _names_in(self.subject)
+
+    @property
+    def constant_subject(self) -> str | None:
+        """The stored subject if no view is needed to know it."""
+        if self.subject is None:
+            return ""
+        return _checks.subject(self.subject) if self._is_constant else None
+
+
+def _names_in(template: Any) -> list[str]:
+    """The argument names in a text such as ``"{goal_id}"``."""
+    if not isinstance(template, str):
+        return []
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise InvalidInput(f"{template!r} is no format string: {error}.") from error
+    return [name.partition(".")[0].partition("[")[0] for name in fields]
+
+
+def _resolved(given: Any, due: Due) -> Any:
+    if callable(given):
+        return given(due.value)
+    if _names_in(given):
+        return given.format(**due.names())
+    return given
+
+
+def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
+    if isinstance(methods, str):
+        raise InvalidInput(f"methods is a list such as ['POST'], not the text {methods!r}.")
+    return None if methods is None else frozenset(method.upper() for method in methods)
+
+
+def _refuse_direct_call(name: str, amount: Any, reason: Any) -> None:
+    if not isinstance(reason, str) or not (callable(amount) or type(amount) is int):
+        raise InvalidAmount(
+            f"{name}(amount, reason, ...) decorates a view, and got {amount!r}, {reason!r}."
+            f" To pay now, call coins.{name}(user, amount, reason, ...)."
+        )
+
+
+def award_once(
+    amount: int | Callable[[Any], int],
+    reason: str,
+    window: Any = "day",
+    *,
+    subject: Any = None,
+    limit: int = 1,
+    methods: Iterable[str] | None = None,
+    when: Callable[[Any], Any] | None = None,
+    user: Any = None,
+    currency: str = "coins",
+) -> Rule:
+    """A rule that pays at most ``limit`` times in each ``window``.
+
+    ``amount`` is in coins. ``amount``, ``subject``, ``user`` and ``when`` may be callables of one
+    argument, the view's own return value; texts for ``subject`` and ``user`` are formatted with the
+    view's arguments, as in ``"{goal_id}"``. ``window`` is ``"hour"``, ``"day"``, ``"week"`` (ISO
+    8601), ``"month"``, ``"year"``, ``"forever"``, a ``timedelta`` or one of
+    :mod:`flask_coins.windows`.
+
+    The decorated view pays when the method writes (POST, PUT, PATCH, DELETE; GET where its route
+    has none of these; or ``methods``), the status is below 400 and ``when`` agrees. It then commits
+    ``db.session`` once. Wrong arguments raise :class:`~flask_coins.InvalidInput` where the rule is
+    written.
+    """
+    _refuse_direct_call("award_once", amount, reason)
+    return Rule(
+        amount,
+        reason,
+        parse(window),
+        subject,
+        limit,
+        _methods(methods),
+        when,
+        user,
+        currency,
+        _caller(),
+    )
+
+
+def award(
+    amount: int | Callable[[Any], int],
+    reason: str = "xp_bonus",
+    *,
+    subject: Any = None,
+    methods: Iterable[str] | None = None,
+    when: Callable[[Any], Any] | None = None,
+    user: Any = None,
+    currency: str = "coins",
+) -> Rule:
+    """A rule that pays each time; its arguments are those of :func:`award_once`."""
+    _refuse_direct_call("award", amount, reason)
+    return Rule(
+        amount, reason, None, subject, 1, _methods(methods), when, user, currency, _caller()
+    )
+
+
+def _caller() -> str:
+    """The module in which a rule is written: it tells whose app the rule belongs to."""
+    return str(sys._getframe(2).f_globals.get("__name__", ""))
+
+
+def redirected(value: Any) -> bool:
+    """Whether a view's return value is a redirect: ``when=redirected`` serves form views."""
+    return status_of(value) in (301, 302, 303, 307, 308)

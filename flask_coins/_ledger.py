@@ -1,0 +1,258 @@
+"""Every write to the tables, on a bare SQLAlchemy session: nothing here knows of Flask.
+
+A movement goes one way on every engine: **look** without a lock, **lock** the balance row by
+changing it, **claim** the entry. When the balance moved between look and lock, look again under the
+lock; the unique indexes of the log stand underneath. Nothing here commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from . import _statements as sql
+from ._claims import Claim, Paid
+from ._faults import whole
+from ._models import log
+from .errors import IdempotencyConflict, InsufficientCoins
+from .results import Entry, Outcome, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What is to be written: values that were checked, the amount signed."""
+
+    user_id: str
+    amount: int
+    reason: str
+    now: datetime
+    subject: str = ""
+    currency: str = "coins"
+    idempotency_key: str | None = None
+    details: Any = None
+
+    def receipt(self, outcome: Outcome, **more: Any) -> Receipt:
+        """The answer to this movement."""
+        return Receipt(
+            outcome, self.reason, subject=self.subject or None, currency=self.currency, **more
+        )
+
+    def params(self, **more: Any) -> dict[str, Any]:
+        """What the statements bind."""
+        return {
+            "of_user_id": self.user_id,
+            "of_currency": self.currency,
+            "of_reason": self.reason,
+            "of_subject": self.subject,
+            "n": abs(self.amount),
+            "now": self.now,
+            **more,
+        }
+
+
+class Account(NamedTuple):
+    """A balance row. ``earned`` and ``spent`` only grow: both the same means nothing moved."""
+
+    balance: int = 0
+    earned: int = 0
+    spent: int = 0
+
+    def plus(self, amount: int) -> Account:
+        """This account after a movement of ``amount``."""
+        return Account(
+            self.balance + amount, self.earned + max(amount, 0), self.spent - min(amount, 0)
+        )
+
+
+class Ledger:
+    """Writes through the session it is given, into the database that ``table`` is bound to."""
+
+    def __init__(self, table: sa.Table = log) -> None:
+        self.table = table
+
+    def award(self, session: Session, movement: Movement) -> Receipt:
+        """Write a payment; with an idempotency key only if that key is new."""
+        with whole(session):
+            write = _Write(session, self.table, movement)
+            first = write.first_of_key()
+            if first is None:
+                account = write.earn()
+                first = write.first_of_key_since(account)
+                if first is None:
+                    return write.entered(account, Outcome.AWARDED)
+                write.take_back(account)
+                return _replayed(movement, first)
+        return _replayed(movement, first)
+
+    def award_once(self, session: Session, movement: Movement, claim: Claim) -> Receipt:
+        """Write a payment unless the window of ``claim`` has had its number of them."""
+        with whole(session):
+            write = _Write(session, self.table, movement)
+            paid = write.look(claim)
+            if claim.refuses(paid):
+                return _already(movement, claim, paid, write.before)
+            account = write.earn()
+            if write.moved_since(account):
+                paid = write.look_again(claim)
+            if claim.refuses(paid):
+                return _already(movement, claim, paid, write.take_back(account))
+            return write.entered(account, Outcome.AWARDED, claim.free_name(paid))
+
+    def spend(self, session: Session, movement: Movement) -> Receipt:
+        """Take coins if they are there: :class:`InsufficientCoins` comes before any write."""
+        with whole(session):
+            write = _Write(session, self.table, movement)
+            first = write.first_of_key()
+            if first is None:
+                account = write.spend()
+                first = write.first_of_key_since(account)
+                if account is not None and first is None:
+                    return write.entered(account, Outcome.SPENT)
+                if account is not None and first is not None:
+                    write.take_back(account)
+                    return _replayed(movement, first)
+                held = write.held_now()
+        if first is None:
+            raise InsufficientCoins(held, -movement.amount, movement.currency)
+        return _replayed(movement, first)
+
+
+class _Write:
+    """One movement on one connection, and what its balance row was when it was looked at."""
+
+    def __init__(self, session: Session, table: sa.Table, movement: Movement) -> None:
+        self.connection = session.connection(bind_arguments={"clause": table})
+        self.dialect = self.connection.dialect
+        self.movement = movement
+        self.params = movement.params()
+        self.before = Account()
+
+    def look(self, claim: Claim) -> list[Paid]:
+        """Without a lock, the balance row and the rows that count against ``claim``."""
+        self.params |= sql.claimed(claim)
+        rows = self.connection.execute(sql.look(len(claim.known_names)), self.params)
+        held, paid = sql.split(rows)
+        self.before = Account(*held) if held else Account()
+        return paid
+
+    def look_again(self, claim: Claim) -> list[Paid]:
+        """The same rows as they are now; the lock is held."""
+        names = len(claim.known_names)
+        rows = [
+            Paid(*row)
+            for statement in [sql.SINCE] + ([sql.named(names)] if names else [])
+            for row in self.connection.execute(self._current(statement), self.params)
+        ]
+        return list({row.id: row for row in rows}.values())
+
+    def earn(self) -> Account:
+        """Lock the balance row by adding to it."""
+        name, returns = self.dialect.name, self.dialect.insert_returning
+        return self._changed(sql.earn(name), returns)
+
+    def spend(self) -> Account | None:
+        """Lock the balance row by taking from it; None, and nothing changed, if it is too small."""
+        return self._changed(sql.SPEND, self.dialect.update_returning)
+
+    def take_back(self, account: Account) -> Account:
+        """Undo the change of the balance row in the same transaction."""
+        self.connection.execute(
+            sql.UNEARN if self.movement.amount > 0 else sql.UNSPEND, self.params
+        )
+        return account.plus(-self.movement.amount)
+
+    def moved_since(self, account: Account) -> bool:
+        """Whether anyone changed the balance row between the look and our change."""
+        return account != self.before.plus(self.movement.amount)
+
+    def first_of_key(self) -> Entry | None:
+        """The entry that has this movement's key. The balance is read first: see ``look``."""
+        if self.movement.idempotency_key is None:
+            return None
+        self.params["of_idempotency_key"] = self.movement.idempotency_key
+        row = self.connection.execute(sql.ACCOUNT, self.params).one_or_none()
+        self.before = Account(*row) if row else Account()
+        return self._entry(sql.BY_KEY)
+
+    def first_of_key_since(self, account: Account | None) -> Entry | None:
+        """The same as it is now, if anything moved meanwhile."""
+        if self.movement.idempotency_key is None:
+            return None
+        if account is not None and not self.moved_since(account):
+            return None
+        return self._entry(self._current(sql.BY_KEY))
+
+    def held_now(self) -> int:
+        """The balance as it is committed now."""
+        row = self.connection.execute(self._current(sql.ACCOUNT), self.params).one_or_none()
+        return row[0] if row else 0
+
+    def entered(self, account: Account, outcome: Outcome, once_key: str | None = None) -> Receipt:
+        """Write the entry, under the lock; the last step of every movement."""
+        entry = self._insert(account.balance, once_key)
+        return self.movement.receipt(
+            outcome, amount=entry.amount, balance=account.balance, entry=entry
+        )
+
+    def _insert(self, balance_after: int, once_key: str | None) -> Entry:
+        movement = self.movement
+        row = {
+            "user_id": movement.user_id,
+            "currency": movement.currency,
+            "amount": movement.amount,
+            "balance_after": balance_after,
+            "reason": movement.reason,
+            "subject": movement.subject,
+            "once_key": once_key,
+            "idempotency_key": movement.idempotency_key,
+            "created_at": movement.now,
+            "details": movement.details,
+        }
+        key = self.connection.execute(sql.INSERT, row).inserted_primary_key
+        del row["once_key"], row["idempotency_key"]
+        return Entry(id=key[0], **row | {"subject": movement.subject or None})
+
+    def _changed(self, statement: Any, returns: bool) -> Any:
+        if returns:
+            row = self.connection.execute(sql.returning(statement), self.params).one_or_none()
+            return Account(*row) if row else None
+        if not self.connection.execute(statement, self.params).rowcount:
+            return None
+        return Account(*self.connection.execute(sql.ACCOUNT, self.params).one())
+
+    def _current(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        return sql.current(self.dialect.name, statement)
+
+    def _entry(self, statement: sa.Select[Any]) -> Entry | None:
+        row = self.connection.execute(statement, self.params).one_or_none()
+        return sql.entry_of(row) if row else None
+
+
+def _already(
+    movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account
+) -> Receipt:
+    return movement.receipt(
+        Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid)
+    )
+
+
+def _replayed(movement: Movement, first: Entry) -> Receipt:
+    same = (first.amount, first.currency, first.reason, first.subject or "") == (
+        movement.amount,
+        movement.currency,
+        movement.reason,
+        movement.subject,
+    )
+    if not same:
+        raise IdempotencyConflict(
+            f"Key {movement.idempotency_key!r} of user {movement.user_id} belongs to entry"
+            f" {first.id} ({first.amount} {first.currency} for {first.reason!r}): use a new key."
+        )
+    return movement.receipt(
+        Outcome.REPLAYED, amount=first.amount, balance=first.balance_after, entry=first
+    )

@@ -1,0 +1,111 @@
+"""What one SQLAlchemy session's transaction holds: receipts that wait, and the host's own writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from ._statements import OWN
+from .results import Receipt
+
+WAITING = "flask_coins.waiting"
+COMMITTED = "flask_coins.committed"
+CONNECTIONS = "flask_coins.connections"
+
+_watched: WeakSet[Any] = WeakSet()
+_engines: WeakSet[Engine] = WeakSet()
+_written_by_host: WeakSet[Connection] = WeakSet()
+_READS = ("SELECT", "SHOW", "PRAGMA", "EXPLAIN", "SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN")
+
+
+class Waiting(NamedTuple):
+    """A receipt that is true once ``transaction`` has been committed."""
+
+    receipt: Receipt
+    user_id: str | None
+    transaction: SessionTransaction | None
+
+
+def wait(session: Session, receipt: Receipt, user_id: str | None) -> bool:
+    """Keep ``receipt`` until the outermost commit; False when there is no transaction to wait for."""
+    if not session.in_transaction():
+        return False
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    session.info.setdefault(WAITING, []).append(Waiting(receipt, user_id, transaction))
+    return True
+
+
+def waiting(session: Session) -> list[Waiting]:
+    """The receipts of the current transaction, in order."""
+    kept: list[Waiting] = session.info.get(WAITING, [])
+    return kept
+
+
+def has_entries(session: Session) -> bool:
+    """Whether the current transaction has written entries of ours."""
+    return any(kept.receipt for kept in waiting(session))
+
+
+def host_has_work(session: Session) -> bool:
+    """Whether the host has changed anything in this session that is not committed yet."""
+    if session.new or session.deleted or session.dirty:
+        return True
+    return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
+
+
+def watch(sessions: Any, told: Callable[[Receipt, str | None], None]) -> None:
+    """Listen to the sessions that ``sessions`` (a ``scoped_session``) makes.
+
+    ``told`` is called with each receipt after the outermost commit has ended, when the session can
+    be used again.
+    """
+
+    def ended(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            session.info.pop(CONNECTIONS, None)
+            kept = session.info.pop(WAITING, ())
+            if session.info.pop(COMMITTED, False):
+                for each in kept:
+                    told(each.receipt, each.user_id)
+
+    event.listen(sessions, "after_begin", _begun)
+    event.listen(sessions, "after_commit", _committed)
+    event.listen(sessions, "after_soft_rollback", _rolled_back)
+    event.listen(sessions, "after_transaction_end", ended)
+
+
+def _begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    session.info.setdefault(CONNECTIONS, []).append(connection)
+    _written_by_host.discard(connection)
+    if connection.engine not in _engines:
+        _engines.add(connection.engine)
+        event.listen(connection.engine, "before_cursor_execute", _executing)
+
+
+def _executing(
+    connection: Connection, cursor: Any, statement: str, params: Any, context: Any, many: bool
+) -> None:
+    if not statement.lstrip().startswith(_READS) and not context.execution_options.get(OWN):
+        _written_by_host.add(connection)
+
+
+def _committed(session: Session) -> None:
+    # Also sent when a savepoint is released.
+    if WAITING in session.info and not session.in_nested_transaction():
+        session.info[COMMITTED] = True
+
+
+def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
+    kept = session.info.get(WAITING)
+    if kept:
+        kept[:] = [each for each in kept if not _within(each.transaction, transaction)]
+
+
+def _within(inner: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is not None

@@ -1,0 +1,66 @@
+"""The ``COINS_*`` keys of an app's configuration, read and checked once."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .errors import CoinsError, CoinsWarning
+from .windows import zone_of
+
+PREFIX = "COINS_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an app has set; each field is the key ``COINS_<FIELD>`` in upper case."""
+
+    timezone: str = "UTC"
+    """IANA zone of users for whom ``timezone_loader`` has none."""
+    xp_per_coin: int = 10
+    """XP that are worth one coin in ``award_xp``."""
+    cache_seconds: float = 60
+    """How long a process may repeat a refusal without asking the database; 0 turns that off."""
+    on_error: str | None = None
+    """``"raise"`` or ``"log"`` when paying after a view fails; None: raise in debug and testing."""
+    url_prefix: str | None = "/coins"
+    """Where the blueprint is registered; None leaves registering it to the host."""
+    install_migrations: bool = True
+    """Whether ``flask db upgrade`` copies missing revisions into the host's folder."""
+
+    def __post_init__(self) -> None:
+        zone_of(self.timezone)
+        self._require(type(self.xp_per_coin) is int and self.xp_per_coin > 0, "xp_per_coin")
+        self._require(
+            type(self.cache_seconds) in (int, float) and self.cache_seconds >= 0, "cache_seconds"
+        )
+        self._require(self.on_error in (None, "raise", "log"), "on_error")
+        prefix = self.url_prefix
+        self._require(prefix is None or (prefix[:1] == "/" and prefix[-1:] != "/"), "url_prefix")
+        self._require(type(self.install_migrations) is bool, "install_migrations")
+
+    def _require(self, holds: bool, field: str) -> None:
+        if not holds:
+            wanted = {
+                "xp_per_coin": "a whole number from 1",
+                "cache_seconds": "a number of seconds from 0",
+                "on_error": "None, 'raise' or 'log'",
+                "url_prefix": "a path such as '/coins', or None",
+                "install_migrations": "True or False",
+            }[field]
+            key = PREFIX + field.upper()
+            raise CoinsError(f"{key} must be {wanted}, not {getattr(self, field)!r}.")
+
+
+def read(config: Mapping[str, Any]) -> Settings:
+    """Settings from an app's ``config``; a key that is not known warns with the nearest name."""
+    known = {PREFIX + field.name.upper(): field.name for field in fields(Settings)}
+    for key in config:
+        if key.startswith(PREFIX) and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}."
+            warnings.warn(f"Unknown setting {key}: {hint}", CoinsWarning, stacklevel=4)
+    return Settings(**{name: config[key] for key, name in known.items() if key in config})

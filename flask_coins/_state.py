@@ -1,0 +1,287 @@
+"""What one app knows: its settings, loaders, clock and tables, and the calls that pay through them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask, after_this_request, current_app, g, has_request_context
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as RoutedSession
+from sqlalchemy.orm import Session
+
+from . import _checks, _session, signals
+from ._cache import Refusals
+from ._claims import Claim
+from ._header import add_to_header
+from ._ledger import Ledger, Movement
+from ._queries import Reader
+from ._settings import Settings
+from .errors import CoinsError, CoinsWarning, InvalidInput, NoUserError
+from .results import Entry, Outcome, Receipt
+from .windows import Window, zone_of
+
+_NO_LOADER = """\
+Flask-Coins does not know who the current user is. Neither Flask-Login nor g.user is there; say so:
+
+    @coins.current_user_loader
+    def current_user():
+        return session.get("user_id")
+"""
+
+@dataclass
+class Loaders:
+    """What the host has told us about its users; shared by every app of one ``Coins``."""
+
+    current_user: Callable[[], Any] | None = None
+    timezone: Callable[[str], Any] | None = None
+    eligible: Callable[[str, str], bool] | None = None
+    signal_rules: list[Any] = field(default_factory=list)
+
+
+def utc_now() -> dt.datetime:
+    """The clock that is used where no other was given."""
+    return dt.datetime.now(dt.timezone.utc)
+
+
+def current_state() -> State:
+    """The state of the current app; a clear error where ``init_app`` was never called."""
+    state = current_app.extensions.get("coins")
+    if not isinstance(state, State):
+        raise CoinsError(
+            f"Flask-Coins is not set up on the app {current_app.name!r}. Did you forget to call"
+            " coins.init_app(app, db), or create several apps or Coins?"
+        )
+    return state
+
+
+def tell_current(receipt: Receipt, user_id: str | None) -> None:
+    """Tell a committed receipt in whatever app committed it."""
+    current_state().tell(receipt, user_id)
+
+
+@dataclass(eq=False)
+class State:
+    """Everything that belongs to one app; kept in ``app.extensions["coins"]``."""
+
+    app: Flask
+    db: SQLAlchemy
+    settings: Settings
+    loaders: Loaders
+    table: sa.Table
+    clock: Callable[[], dt.datetime] = utc_now
+    refusals: Refusals = field(default_factory=Refusals)
+    rules_in_use: dict[int, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.table)
+        self.reader = Reader(self.table)
+        self._default_zone = zone_of(self.settings.timezone)
+        # A host that routes its sessions itself may send two requests to two databases.
+        sessions = getattr(self.db.session.session_factory, "class_", None)
+        self._routed_by_host = getattr(sessions, "get_bind", None) is not RoutedSession.get_bind
+
+    # -- who, when, where -------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The host's session of this app context."""
+        session: Session = self.db.session()
+        return session
+
+    def open_session(self) -> Session | None:
+        """The same if there is one yet: making one costs more than a refusal."""
+        return self.session if self.db.session.registry.has() else None
+
+    def now(self) -> dt.datetime:
+        """The moment of a call, aware, in UTC."""
+        now = self.clock()
+        if now.tzinfo is None:
+            raise CoinsError(f"The clock must return aware datetimes, not {now!r}.")
+        return now.astimezone(dt.timezone.utc)
+
+    def zone(self, user_id: str) -> dt.tzinfo:
+        """The zone of the user, or the default one."""
+        loader = self.loaders.timezone
+        zone = loader(user_id) if loader else None
+        return self._default_zone if zone is None else zone_of(zone)
+
+    def current_user(self) -> Any:
+        """The current user as the host knows it: an id, an object or None for nobody."""
+        if self.loaders.current_user:
+            return self.loaders.current_user()
+        if hasattr(self.app, "login_manager"):
+            from flask_login import current_user
+
+            return current_user._get_current_object()
+        if "user" not in g:
+            raise NoUserError(_NO_LOADER)
+        return g.user
+
+    def user_id(self, user: Any) -> str:
+        """The id of ``user``, or of the current user where it is None."""
+        return _checks.user_id(self.current_user() if user is None else user)
+
+    # -- direct calls -----------------------------------------------------------------------
+
+    def movement(
+        self,
+        user: Any,
+        amount: Any,
+        reason: Any,
+        *,
+        subject: Any = None,
+        idempotency_key: Any = None,
+        currency: Any = "coins",
+        details: Any = None,
+        sign: int = 1,
+    ) -> Movement:
+        """The checked form of a call's arguments; raises before any SQL."""
+        return Movement(
+            amount=sign * _checks.amount(amount),
+            reason=_checks.reason(reason),
+            subject=_checks.subject(subject),
+            currency=_checks.currency(currency),
+            idempotency_key=_checks.idempotency_key(idempotency_key),
+            details=_checks.details(details),
+            user_id=_checks.user_id(user),
+            now=self.now(),
+        )
+
+    def award(self, movement: Movement) -> Receipt:
+        """Pay without a window and have a refusal told."""
+        return self._answered(self.pay(movement), movement)
+
+    def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
+        """Pay once in a window and have a refusal told."""
+        return self._answered(self.pay_once(movement, window, limit), movement)
+
+    def nothing_due(self, movement: Movement) -> Receipt:
+        """The answer where what is due is worth less than a coin."""
+        return self._answered(movement.receipt(Outcome.NOTHING_DUE), movement)
+
+    def spend(self, movement: Movement) -> Receipt:
+        """Take coins."""
+        receipt = self._moved(self.ledger.spend(self.session, movement), movement)
+        return self._answered(receipt, movement)
+
+    # -- paying -----------------------------------------------------------------------------
+
+    def pay(self, movement: Movement) -> Receipt:
+        """Award without a window, in the host's transaction."""
+        if not self._eligible(movement):
+            return movement.receipt(Outcome.EXCLUDED)
+        return self._moved(self.ledger.award(self.session, movement), movement)
+
+    def pay_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
+        """Award once in a window, in the host's transaction; a known refusal costs no SQL."""
+        now, zone = movement.now, self.zone(movement.user_id)
+        period = window.period(now, zone)
+        if period is None:
+            return movement.receipt(Outcome.NOT_OPEN, next_at=window.opens_at(now, zone))
+        claim = Claim(window, zone, period, limit)
+        key = self._cache_key(movement, claim)
+        refusal = self.refusals.get(key, now) if key else None
+        if refusal is not None:
+            return refusal
+        if not self._eligible(movement):
+            return movement.receipt(Outcome.EXCLUDED)
+        receipt = self.ledger.award_once(self.session, movement, claim)
+        if key and receipt.outcome is Outcome.ALREADY:
+            self._remember(key, receipt, claim, now)
+        return self._moved(receipt, movement)
+
+    def _eligible(self, movement: Movement) -> bool:
+        check = self.loaders.eligible
+        return check is None or bool(check(movement.user_id, movement.reason))
+
+    def _cache_key(self, movement: Movement, claim: Claim) -> Hashable:
+        if not self.settings.cache_seconds or self.app.config["TESTING"]:
+            return None
+        return (
+            self._database(),
+            movement.user_id,
+            movement.currency,
+            movement.reason,
+            movement.subject,
+            claim.period.label or claim.window,
+            claim.limit,
+        )
+
+    def _database(self) -> Hashable:
+        """The engine and schema map that this context's statements would go to."""
+        session = self.session if self._routed_by_host else self.open_session()
+        if session is None:
+            return None
+        bind = session.get_bind(clause=self.table) if self._routed_by_host else None
+        if not session.in_transaction():
+            return bind
+        connection = session.connection(bind_arguments={"clause": self.table})
+        schemas = connection.get_execution_options().get("schema_translate_map") or {}
+        return bind, tuple(schemas.items())
+
+    def _remember(self, key: Hashable, receipt: Receipt, claim: Claim, now: dt.datetime) -> None:
+        """Keep a refusal, unless our own uncommitted entry may be what refused."""
+        if _session.has_entries(self.session):
+            return
+        until = now + dt.timedelta(seconds=self.settings.cache_seconds)
+        ends = [until, claim.period.end] + ([receipt.next_at] if receipt.next_at else [])
+        self.refusals.put(key, replace(receipt, balance=None), now, min(ends))
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def balance(self, user: Any, currency: Any = "coins") -> int:
+        """What ``user``, or the current user, has."""
+        return self.reader.balance(self.session, self.user_id(user), _checks.currency(currency))
+
+    def history(self, user: Any, limit: Any, before: Any, currency: Any = "coins") -> list[Entry]:
+        """Entries of ``user``, or of the current user, newest first."""
+        if type(limit) is not int or not 1 <= limit <= 1000:
+            raise InvalidInput(f"A limit is an int from 1 to 1000, not {limit!r}.")
+        if before is not None and type(before) is not int:
+            raise InvalidInput(f"before is the id of an entry, not {before!r}.")
+        currency = _checks.currency(currency)
+        return self.reader.history(self.session, self.user_id(user), currency, limit, before)
+
+    # -- telling ----------------------------------------------------------------------------
+
+    def _moved(self, receipt: Receipt, movement: Movement) -> Receipt:
+        if receipt:
+            _session.wait(self.session, receipt, movement.user_id)
+        return receipt
+
+    def _answered(self, receipt: Receipt, movement: Movement) -> Receipt:
+        """Have a refusal told: after the commit if there is a transaction, else at once."""
+        if not receipt:
+            session = self.open_session()
+            if session is None or not _session.wait(session, receipt, movement.user_id):
+                self.tell(receipt, movement.user_id)
+        return receipt
+
+    def tell(self, receipt: Receipt, user_id: str | None) -> None:
+        """Show a receipt that is true by now: in ``g``, in the response and by a signal."""
+        if "coins_receipts" not in g:
+            g.coins_receipts = []
+        g.coins_receipts.append(receipt)
+        if receipt and has_request_context():
+            after_this_request(lambda response: add_to_header(response, receipt))
+        signals.send(self.app, receipt, user_id)
+
+    def warn_of_lost_entries(self, error: BaseException | None) -> None:
+        """When an app context ends: entries that nobody committed are about to be lost."""
+        session = self.open_session() if error is None else None
+        lost = [each for each in _session.waiting(session) if each.receipt] if session else []
+        if not lost:
+            return
+        names = ", ".join(f"{each.receipt.reason} of user {each.user_id}" for each in lost)
+        message = (
+            f"Coins were moved and never committed ({names}): call db.session.commit() after"
+            " coins.award() and its like, or roll back."
+        )
+        if self.app.testing:
+            raise CoinsError(message)
+        warnings.warn(message, CoinsWarning, stacklevel=2)

@@ -1,0 +1,161 @@
+"""The SQL, built once: Core constructs for every engine, told apart by dialect where they must be.
+
+Bind parameters that pick rows are named ``of_<column>``; ``n`` is a number of coins, ``now`` the
+moment of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from ._claims import Claim, Paid
+from ._models import balances, log
+from .results import Entry
+
+OWN = "flask_coins"
+"""The execution option of our writes: what lacks it is the host's."""
+N = sa.bindparam("n", type_=sa.BigInteger)
+NOW = sa.bindparam("now", type_=balances.c.updated_at.type)
+ZERO = sa.literal_column("0")
+MYSQL_FAMILY = ("mysql", "mariadb")
+
+
+def same(table: sa.Table, *names: str) -> list[sa.ColumnElement[bool]]:
+    """One condition ``column = :of_column`` for each name."""
+    return [table.c[name] == sa.bindparam(f"of_{name}", type_=table.c[name].type) for name in names]
+
+
+ENTRY = [column for column in log.columns if column.key not in ("once_key", "idempotency_key")]
+
+
+def entry_of(row: Any) -> Entry:
+    """The public :class:`Entry` of a row that selected :data:`ENTRY`."""
+    values = dict(row._mapping)
+    values["subject"] = values["subject"] or None
+    return Entry(**values)
+
+
+HELD = (balances.c.balance, balances.c.earned, balances.c.spent)
+_ROW = same(balances, "user_id", "currency")
+_OF_REASON = same(log, "user_id", "currency", "reason", "subject")
+_PAID = (log.c.id, log.c.created_at, log.c.once_key)
+
+ACCOUNT = sa.select(*HELD).where(*_ROW)
+"""What a balance row holds; a transaction that changed the row sees it as changed."""
+BY_KEY = sa.select(*ENTRY).where(*same(log, "user_id", "idempotency_key"))
+INSERT = sa.insert(log).execution_options(**{OWN: True})
+
+# What counts as a payment is positive and does not give a spend back.
+SINCE = (
+    sa.select(*_PAID)
+    .where(
+        *_OF_REASON,
+        log.c.created_at >= sa.bindparam("start", type_=log.c.created_at.type),
+        log.c.amount > 0,
+        log.c.reverses_id.is_(None),
+    )
+    .order_by(log.c.created_at.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+
+
+def claimed(claim: Claim) -> dict[str, Any]:
+    """What :func:`look` binds for ``claim``."""
+    names = {f"name_{n}": name for n, name in enumerate(claim.known_names)}
+    return {"start": claim.period.start, "limit": claim.limit, **names}
+
+
+@lru_cache
+def named(count: int) -> sa.Select[Any]:
+    """The rows that bear one of ``count`` names of a window."""
+    names = [sa.bindparam(f"name_{n}", type_=log.c.once_key.type) for n in range(count)]
+    return sa.select(*_PAID).where(*_OF_REASON, log.c.once_key.in_(names))
+
+
+@lru_cache
+def look(count: int) -> sa.CompoundSelect[Any]:
+    """The balance row and the paid rows, as one snapshot.
+
+    Read by two statements, in the wrong order, a payment between them would go unseen. The row of
+    the balance is the one whose ``once_key`` is the empty text.
+    """
+    moment = balances.c.updated_at.label("at")
+    account = sa.select(*HELD, moment, sa.literal_column("''").label("once_key")).where(*_ROW)
+    parts = [SINCE.subquery()] + ([named(count).subquery()] if count else [])
+    rows = [sa.select(p.c.id, ZERO, ZERO, p.c.created_at, p.c.once_key) for p in parts]
+    return sa.union_all(account, *rows)
+
+
+def split(rows: Iterable[Any]) -> tuple[tuple[int, int, int] | None, list[Paid]]:
+    """What :func:`look` found: the balance row, if there is one, and each paid row once."""
+    held, paid = None, {}
+    for a, b, c, at, once_key in rows:
+        if once_key == "":
+            held = (a, b, c)
+        else:
+            paid[a] = Paid(a, at, once_key)
+    return held, list(paid.values())
+
+
+@lru_cache
+def current(dialect: str, statement: sa.Select[Any]) -> sa.Select[Any]:
+    """``statement`` as a read of what is committed now.
+
+    At REPEATABLE READ a plain SELECT of MariaDB goes on showing the old snapshot: only a locking
+    read shows what was committed since.
+    """
+    return statement.with_for_update() if dialect in MYSQL_FAMILY else statement
+
+
+@lru_cache
+def earn(dialect: str) -> Any:
+    """Add ``n`` to the balance row, made first where there is none: this takes its lock."""
+    module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
+    insert = module.insert(balances).execution_options(**{OWN: True}).values(
+        user_id=sa.bindparam("of_user_id"),
+        currency=sa.bindparam("of_currency"),
+        balance=N,
+        earned=N,
+        spent=ZERO,
+        updated_at=NOW,
+    )
+    change = {
+        "balance": balances.c.balance + N,
+        "earned": balances.c.earned + N,
+        "updated_at": NOW,
+    }
+    if dialect in MYSQL_FAMILY:
+        return insert.on_duplicate_key_update(change)
+    keys = [balances.c.user_id, balances.c.currency]
+    return insert.on_conflict_do_update(index_elements=keys, set_=change)
+
+
+@lru_cache
+def returning(change: Any) -> Any:
+    """``change`` of a balance row, answering with what the row holds afterwards."""
+    return change.returning(*HELD)
+
+
+UNEARN = (
+    sa.update(balances)
+    .execution_options(**{OWN: True})
+    .where(*_ROW)
+    .values(balance=balances.c.balance - N, earned=balances.c.earned - N)
+)
+SPEND = (
+    sa.update(balances)
+    .execution_options(**{OWN: True})
+    .where(*_ROW, balances.c.balance >= N)
+    .values(balance=balances.c.balance - N, spent=balances.c.spent + N, updated_at=NOW)
+)
+UNSPEND = (
+    sa.update(balances)
+    .execution_options(**{OWN: True})
+    .where(*_ROW)
+    .values(balance=balances.c.balance + N, spent=balances.c.spent - N)
+)

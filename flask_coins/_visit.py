@@ -1,0 +1,181 @@
+"""Paying after a view: what is due is collected while views run, and paid when the outermost ends."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, after_this_request, g, has_request_context
+
+from ._faults import is_transient
+from ._session import has_entries, host_has_work
+from ._state import State, current_state
+from .errors import NoUserError
+from .results import Outcome, Receipt
+
+if TYPE_CHECKING:
+    from ._decorators import Order, Rule
+
+_ATTEMPTS = 5
+
+
+def status_of(value: Any) -> int:
+    """The HTTP status that Flask will make of a view's return ``value``."""
+    status = getattr(value, "status_code", None)
+    if isinstance(status, int):
+        return status
+    if not isinstance(value, tuple):
+        return 200
+    for part in value[1:2]:
+        if isinstance(part, int):
+            return int(part)
+        if isinstance(part, str):
+            return int(part.split(maxsplit=1)[0])
+    return status_of(value[0])
+
+
+class Due:
+    """One run of a decorated view, or one signal: what its rule looks at."""
+
+    __slots__ = ("answer", "args", "kwargs", "outermost", "rule", "value", "view")
+
+    def __init__(
+        self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
+    ) -> None:
+        self.rule = rule
+        self.view = view
+        self.args = args
+        self.kwargs = kwargs
+        #: What the rule's callables are given: a view's own return value, or a signal's arguments.
+        self.value: Any = None
+        #: What the status is read from.
+        self.answer: Any = None
+
+    def __enter__(self) -> Due:
+        self.outermost = "_coins_due" not in g
+        if self.outermost:
+            g._coins_due = []
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        due: list[Due] = g._coins_due
+        if self.outermost:
+            g.pop("_coins_due")
+        if error is not None:
+            for each in [self, *(due if self.outermost else ())]:
+                each.refuse(current_state(), Outcome.NOT_EARNED)
+            return
+        self.answer = self.value
+        due.append(self)
+        if self.outermost:
+            settle(current_state(), due, self.value)
+
+    def names(self) -> Mapping[str, Any]:
+        """The view's arguments by name, for texts such as ``"{goal_id}"``."""
+        if self.args and self.view is not None:
+            return signature(self.view).bind(*self.args, **self.kwargs).arguments
+        return self.kwargs
+
+    def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
+        """Tell that nothing was paid, and why."""
+        state.tell(self.rule.receipt(outcome), user_id)
+
+
+def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
+    """Pay what a signal with the arguments ``sent`` is worth.
+
+    In a request that happens after the view, with the view's own payments if it has any; outside
+    of one at once, and then it is committed unless the session holds work of the host's.
+    """
+    due = Due(rule, None, (), sent)
+    due.value = sent
+    if not has_request_context():
+        settle(current_state(), [due], None, joins=True)
+    elif "_coins_due" in g:
+        g._coins_due.append(due)
+    else:
+        after_this_request(_settling(due))
+
+
+def _settling(due: Due) -> Callable[[Response], Response]:
+    def at_the_end(response: Response) -> Response:
+        settle(current_state(), [due], response)
+        return response
+
+    return at_the_end
+
+
+def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -> None:
+    """Pay what was earned in one transaction with the view's work, and commit it once.
+
+    Nothing is committed or rolled back where no rule counts the view as a success. What ``joins``
+    leaves the commit to the host if the host has changed anything.
+    """
+    session = state.open_session()
+    at_stake = session is not None and host_has_work(session)
+    try:
+        earned = [each for each in due if _counts(state, each, answer)]
+        if earned:
+            orders = [each.rule.order(state, each) for each in earned]
+            commits = not (joins and at_stake)
+            for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
+                state.tell(receipt, user_id)
+    except Exception as error:
+        _failed(state, due, error, at_stake)
+
+
+def _counts(state: State, due: Due, answer: Any) -> bool:
+    if due.rule.counts(answer if due.answer is None else due.answer, due.value):
+        return True
+    due.refuse(state, Outcome.NOT_EARNED)
+    return False
+
+
+def _pay(
+    state: State, orders: Sequence[Order], commits: bool, retries: bool
+) -> list[tuple[Receipt, str | None]]:
+    """The refusals, still to be told; what moved is told by the commit."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            answers = [order.pay(state) for order in orders]
+            if commits:
+                _commit(state)
+            break
+        except Exception as error:
+            state.session.rollback()
+            if not retries or attempt == _ATTEMPTS or not is_transient(error):
+                raise
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))
+    return [each for each in answers if not each[0]]
+
+
+def _commit(state: State) -> None:
+    """Commit the host's session, its objects kept as they are."""
+    session = state.open_session()
+    if session is None:
+        return
+    expires, session.expire_on_commit = session.expire_on_commit, False
+    try:
+        session.commit()
+    finally:
+        session.expire_on_commit = expires
+
+
+def _failed(state: State, due: Sequence[Due], error: Exception, at_stake: bool) -> None:
+    """Raise, or log and let the view's answer pass: never where the host's own work was lost."""
+    session = state.open_session()
+    if session is not None and (has_entries(session) or not at_stake):
+        session.rollback()
+    app, policy = state.app, state.settings.on_error
+    raises = policy == "raise" or (policy is None and (app.debug or app.testing))
+    if raises or at_stake or isinstance(error, NoUserError):
+        raise error
+    app.logger.exception("Coins were not paid after the view")
+    for each in due:
+        each.refuse(state, Outcome.FAILED)

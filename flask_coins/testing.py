@@ -1,0 +1,52 @@
+"""What host apps use in their own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import cast
+
+from flask import Flask
+
+from ._state import State
+from .errors import CoinsError
+
+__all__ = ["Traveller", "travel"]
+
+
+class Traveller:
+    """The clock of an app while :func:`travel` lasts. It stands still unless it is moved."""
+
+    def __init__(self, when: datetime | str) -> None:
+        self.move_to(when)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move_to(self, when: datetime | str) -> None:
+        """Go to ``when``: an aware datetime, or its text in ISO 8601 with an offset."""
+        moment = datetime.fromisoformat(when) if isinstance(when, str) else when
+        if moment.tzinfo is None:
+            raise CoinsError(f"{when!r} has no UTC offset: add one, such as +00:00.")
+        #: The moment that the app's calls see: aware, in UTC.
+        self.now = moment.astimezone(timezone.utc)
+
+    def shift(self, **parts: float) -> None:
+        """Move on by ``timedelta(**parts)``; back with negative numbers."""
+        self.now += timedelta(**parts)
+
+
+@contextmanager
+def travel(app: Flask, when: datetime | str) -> Iterator[Traveller]:
+    """Let the coin calls of ``app`` happen at ``when`` for the length of a ``with`` block.
+
+    Only Flask-Coins travels: the rest of the app keeps its clock. freezegun and time-machine, which
+    move every clock, work too.
+    """
+    state = cast("State", app.extensions["coins"])
+    clock, state.clock = state.clock, Traveller(when)
+    try:
+        yield cast("Traveller", state.clock)
+    finally:
+        state.clock = clock
