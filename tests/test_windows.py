@@ -92,9 +92,22 @@ def test_a_skipped_day_is_nobodys(zone: str, skipped: str) -> None:
     assert len(labels) == 9
 
 
-def test_a_day_that_starts_in_a_gap_starts_behind_it() -> None:
-    day = day_of("Europe/Berlin", "2026-03-29T12:00", time(2, 30))
-    assert (day.start, day.label) == (utc("2026-03-29T01:00"), "day:2026-03-29")
+@pytest.mark.parametrize(
+    ("zone", "starts_at", "start"),
+    [
+        ("Europe/Berlin", time(2, 30), "2026-03-29T01:00"),
+        ("America/New_York", time(2, 0, 1), "2026-03-08T07:00"),
+        ("Pacific/Chatham", time(3), "2026-09-26T14:00"),
+        ("Australia/Lord_Howe", time(2, 15), "2026-10-03T15:30"),
+    ],
+)
+def test_a_day_that_starts_in_a_gap_starts_behind_it(
+    zone: str, starts_at: time, start: str
+) -> None:
+    assert day_of(zone, start, starts_at).start == utc(start)
+    assert day_of(zone, start, starts_at).label == day_of(zone, start).label
+    before = Day(starts_at).period(utc(start) - TICK, zone_of(zone))
+    assert before.end == utc(start)
 
 
 def test_a_day_that_starts_in_a_repeated_hour_starts_at_the_first() -> None:
@@ -365,17 +378,17 @@ class Fixed(tzinfo):
 class Pytz(Fixed):
     """As pytz's zones are: they have to be replaced, for they know no folds."""
 
-    zone: str | None = "Europe/Berlin"
+    def __init__(self, zone: str | None) -> None:
+        self.zone = zone
 
     def localize(self, when: datetime) -> datetime:
         raise NotImplementedError
 
 
 def test_a_zone_of_pytz_becomes_that_of_zoneinfo() -> None:
-    assert zone_of(Pytz()) == BERLIN
-    fixed = Pytz()
-    fixed.zone = None
-    assert zone_of(fixed) is fixed
+    assert zone_of(Pytz("Europe/Berlin")) == BERLIN
+    offset = Pytz(None)
+    assert zone_of(offset) is offset
 
 
 class Unhashable(Fixed):
@@ -404,7 +417,7 @@ def test_nothing_breaks_far_away(year: int, zone: str) -> None:
     for window, moment in itertools.product(windows, (utc(f"{year}-01-01"), utc(f"{year}-12-31"))):
         period = window.period(moment, zone_of(zone))
         assert period is not None
-        assert period.start <= moment < period.end
+        assert utc("1000-01-01") <= period.start <= moment < period.end
         assert len(period.label or "") <= 58
 
 
@@ -472,7 +485,7 @@ def some_clock_changes(name: str, chance: random.Random, count: int) -> list[dat
 
 def scan(reading: datetime, zone: tzinfo) -> datetime:
     """The first instant whose local time is at or behind the reading: minutes, then seconds."""
-    instant = reading.replace(tzinfo=UTC) - timedelta(hours=26)
+    instant = reading.replace(tzinfo=UTC) - timedelta(hours=16)
     for step in (timedelta(minutes=1), timedelta(seconds=1)):
         while instant.astimezone(zone).replace(tzinfo=None) < reading:
             instant += step
@@ -497,7 +510,7 @@ def following_date(window: Dated, first: date) -> date:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_near_clock_changes_a_scan_agrees(name: str) -> None:
     zone, chance = zone_of(name), random.Random(name)
-    for change in some_clock_changes(name, chance, 5):
+    for change in some_clock_changes(name, chance, 4):
         moment = change + timedelta(seconds=chance.uniform(-30, 54) * 3600)
         starts_at = time(chance.randrange(24), chance.randrange(60))
         windows: list[Dated] = [Day(), Day(starts_at), Week(), Month(starts_at), Year()]
@@ -544,8 +557,8 @@ def test_every_instant_has_one_hour(name: str) -> None:
     for change in some_clock_changes(name, chance, 3):
         hours = walk(Hour(), change - timedelta(hours=1), 28, zone)
         assert len({hour.label for hour in hours}) == 28
-        for hour in chance.sample(hours, 2):
-            assert faces(hour, zone) == {hour.label}
+        hour = chance.choice(hours)
+        assert faces(hour, zone) == {hour.label}
 
 
 def faces(hour: Period, zone: tzinfo) -> set[str]:
