@@ -30,15 +30,13 @@ class Order(NamedTuple):
     """What a rule has decided: a movement to make, or a refusal to tell."""
 
     rule: Rule
-    movement: Movement | None
-    refusal: Receipt | None = None
+    decided: Movement | Receipt
 
     def pay(self, state: State) -> tuple[Receipt, str | None]:
         """Write the movement in the session's transaction; nothing is committed."""
-        if self.movement is None:
-            assert self.refusal is not None
-            return self.refusal, None
-        return self.rule.pay_movement(state, self.movement), self.movement.user_id
+        if isinstance(self.decided, Receipt):
+            return self.decided, None
+        return self.rule.pay_movement(state, self.decided), self.decided.user_id
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,8 @@ class Rule:
         every other decorator.
         """
         if isinstance(view, type):
-            return self._decorate_class(view)
+            self._decorate_class(view)
+            return view
         self._check_names(view)
         if iscoroutinefunction(view):
 
@@ -105,11 +104,10 @@ class Rule:
         remember_view(paying, self)
         return paying  # type: ignore[return-value]
 
-    def _decorate_class(self, view: Any) -> Any:
+    def _decorate_class(self, view: Any) -> None:
         if not issubclass(view, View):
             raise TypeError(f"Decorate the methods of {view.__name__}: it is no flask.views.View.")
         view.decorators = [self, *view.decorators]
-        return view
 
     def _check_names(self, view: Callable[..., Any]) -> None:
         """Find a misspelt ``"{name}"`` at import, where the view's signature can show it."""
@@ -136,7 +134,9 @@ class Rule:
             raise InvalidAmount(f"{self.reason!r} reads its amount from a view: pass amount=.")
         if subject is None and self.subject is not None:
             if not self._is_constant:
-                raise InvalidSubject(f"{self.reason!r} reads its subject from a view: pass subject=.")
+                raise InvalidSubject(
+                    f"{self.reason!r} reads its subject from a view: pass subject=."
+                )
             subject = self.subject
         state = current_state()
         state.rules_in_use[id(self)] = self
@@ -172,11 +172,11 @@ class Rule:
         """Who is paid what for this ``due``: the user first, then amount and subject."""
         user = self._user_of(state, due)
         if _checks.is_anonymous(user):
-            return Order(self, None, self.receipt(Outcome.ANONYMOUS))
+            return Order(self, self.receipt(Outcome.ANONYMOUS))
         user_id = _checks.user_id(user)
         amount = self.amount(due.value) if callable(self.amount) else self.amount
         if type(amount) is int and amount == 0:
-            return Order(self, None, self.receipt(Outcome.NOTHING_DUE))
+            return Order(self, self.receipt(Outcome.NOTHING_DUE))
         movement = Movement(
             user_id=user_id,
             amount=_checks.amount(amount),
@@ -335,7 +335,7 @@ def award(
 
 def _caller() -> str:
     """The module in which a rule is written: it tells whose app the rule belongs to."""
-    return str(sys._getframe(2).f_globals.get("__name__", ""))
+    return str(sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001
 
 
 def redirected(value: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -153,7 +153,7 @@ class _Write:
     def earn(self) -> Account:
         """Lock the balance row by adding to it."""
         name, returns = self.dialect.name, self.dialect.insert_returning
-        return self._changed(sql.earn(name), returns)
+        return cast("Account", self._changed(sql.earn(name), returns))
 
     def spend(self) -> Account | None:
         """Lock the balance row by taking from it; None, and nothing changed, if it is too small."""
@@ -213,11 +213,11 @@ class _Write:
             "created_at": movement.now,
             "details": movement.details,
         }
-        key = self.connection.execute(sql.INSERT, row).inserted_primary_key
+        key: Any = self.connection.execute(sql.INSERT, row).inserted_primary_key
         del row["once_key"], row["idempotency_key"]
         return Entry(id=key[0], **row | {"subject": movement.subject or None})
 
-    def _changed(self, statement: Any, returns: bool) -> Any:
+    def _changed(self, statement: Any, returns: bool) -> Account | None:
         if returns:
             row = self.connection.execute(sql.returning(statement), self.params).one_or_none()
             return Account(*row) if row else None
@@ -233,12 +233,8 @@ class _Write:
         return sql.entry_of(row) if row else None
 
 
-def _already(
-    movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account
-) -> Receipt:
-    return movement.receipt(
-        Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid)
-    )
+def _already(movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:
+    return movement.receipt(Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid))
 
 
 def _replayed(movement: Movement, first: Entry) -> Receipt:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from . import _statements as sql
 from ._claims import Claim, Paid
@@ -66,46 +67,43 @@ class Reader:
         return sql.split(self._rows(session, look, params | sql.claimed(claim)))[1]
 
 
-class coin_user_id(sa.ColumnElement[str]):
+class UserKey(FunctionElement[str]):
     """A host's user key as the text that the tables keep, in SQL: integers and UUIDs too."""
 
     inherit_cache = True
     type = sa.String(64)
-
-    def __init__(self, key: sa.ColumnElement[Any]) -> None:
-        self.key_column = key
-
-    _traverse_internals = [("key_column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]
+    name = "coins_user_key"
 
 
-@compiles(coin_user_id)
-def _compile_user_id(element: coin_user_id, compiler: Any, **kw: Any) -> str:
-    """Uuids become 8-4-4-4-12 also where the engine keeps 32 hexadecimal digits."""
-    key, dialect = element.key_column, compiler.dialect
-    words: sa.ColumnElement[Any] = sa.cast(key, sa.String(64))
-    if isinstance(key.type, sa.Uuid) and not (key.type.native_uuid and dialect.supports_native_uuid):
-        digits = sa.type_coerce(key, sa.String(64))
-        cuts = [sa.func.substr(digits, at, n) for at, n in _UUID_PARTS]
-        words = sa.func.lower(_joined(cuts))
+@compiles(UserKey)
+def _compile_user_key(element: UserKey, compiler: Any, **kw: Any) -> str:
+    key: Any = next(iter(element.clauses))
+    dialect = compiler.dialect
+    text = sa.cast(key, sa.String(64))
+    if isinstance(key.type, sa.Uuid) and not (
+        key.type.native_uuid and dialect.supports_native_uuid
+    ):
+        text = _dashed(sa.type_coerce(key, sa.String(64)))
     if dialect.name in sql.MYSQL_FAMILY:
-        words = sa.collate(words, "utf8mb4_bin")
-    return str(compiler.process(words, **kw))
+        text = sa.collate(text, "utf8mb4_bin")
+    return str(compiler.process(text, **kw))
+
+
+def _dashed(digits: Any) -> Any:
+    """Thirty-two hexadecimal digits as 8-4-4-4-12 (RFC 9562)."""
+    first, *rest = (sa.func.substr(digits, at, n) for at, n in _UUID_PARTS)
+    for part in rest:
+        first = sa.func.concat(first, sa.literal_column("'-'"), part)
+    return sa.func.lower(first)
 
 
 _UUID_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 
 
-def _joined(parts: list[Any]) -> sa.ColumnElement[Any]:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + sa.literal_column("'-'", sa.String) + part
-    return joined
-
-
 def balance_of(key: Any, currency: str) -> sa.ColumnElement[int]:
     """The balance as a scalar subquery, for a host's own SELECT that has ``key`` in it."""
     mine = sa.select(balances.c.balance).where(
-        balances.c.user_id == coin_user_id(key),
+        balances.c.user_id == UserKey(key),
         balances.c.currency == currency,
     )
     return sa.func.coalesce(mine.scalar_subquery(), 0)

@@ -33,6 +33,7 @@ Flask-Coins does not know who the current user is. Neither Flask-Login nor g.use
         return session.get("user_id")
 """
 
+
 @dataclass
 class Loaders:
     """What the host has told us about its users; shared by every app of one ``Coins``."""

@@ -21,7 +21,7 @@ OWN = "flask_coins"
 """The execution option of our writes: what lacks it is the host's."""
 N = sa.bindparam("n", type_=sa.BigInteger)
 NOW = sa.bindparam("now", type_=balances.c.updated_at.type)
-ZERO = sa.literal_column("0")
+ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 MYSQL_FAMILY = ("mysql", "mariadb")
 
 
@@ -116,13 +116,17 @@ def current(dialect: str, statement: sa.Select[Any]) -> sa.Select[Any]:
 def earn(dialect: str) -> Any:
     """Add ``n`` to the balance row, made first where there is none: this takes its lock."""
     module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
-    insert = module.insert(balances).execution_options(**{OWN: True}).values(
-        user_id=sa.bindparam("of_user_id"),
-        currency=sa.bindparam("of_currency"),
-        balance=N,
-        earned=N,
-        spent=ZERO,
-        updated_at=NOW,
+    insert = (
+        module.insert(balances)
+        .execution_options(**{OWN: True})
+        .values(
+            user_id=sa.bindparam("of_user_id"),
+            currency=sa.bindparam("of_currency"),
+            balance=N,
+            earned=N,
+            spent=ZERO,
+            updated_at=NOW,
+        )
     )
     change = {
         "balance": balances.c.balance + N,

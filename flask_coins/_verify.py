@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ._models import balances, log
 
-_ZERO = sa.literal_column("0")
+_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _FIGURES = ("balance", "earned", "spent")
 
 
@@ -21,7 +21,7 @@ class Fault(NamedTuple):
     what: str
 
 
-def _sums() -> sa.Select[tuple[str, str, int, int, int, int, int, int]]:
+def _sums() -> sa.Select[Any]:
     """Each balance row beside the sums of its log; either side may lack the other."""
     amount = log.c.amount
     rows = sa.select(
@@ -49,7 +49,7 @@ def _sums() -> sa.Select[tuple[str, str, int, int, int, int, int, int]]:
     )
 
 
-def _chain() -> sa.Select[tuple[str, str, int, int, int, int]]:
+def _chain() -> sa.Select[Any]:
     """Entries whose ``balance_after`` is not that of the entry before plus their own amount."""
     before = sa.func.lag(log.c.balance_after, 1, 0).over(
         partition_by=(log.c.user_id, log.c.currency), order_by=log.c.id

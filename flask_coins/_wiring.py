@@ -31,10 +31,11 @@ def warn_once(state: State) -> Callable[[], None]:
 def _no_user_resolver(state: State) -> list[str]:
     if state.loaders.current_user or hasattr(state.app, "login_manager"):
         return []
-    return [
+    fault = (
         "Nobody says who the current user is: neither @coins.current_user_loader nor Flask-Login"
         " is set up. That is right only where a before_request function sets g.user."
-    ]
+    )
+    return [fault]
 
 
 def _overlapping_routes(state: State) -> list[str]:

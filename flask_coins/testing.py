@@ -47,6 +47,6 @@ def travel(app: Flask, when: datetime | str) -> Iterator[Traveller]:
     state = cast("State", app.extensions["coins"])
     clock, state.clock = state.clock, Traveller(when)
     try:
-        yield cast("Traveller", state.clock)
+        yield state.clock
     finally:
         state.clock = clock
