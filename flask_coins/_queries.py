@@ -79,7 +79,7 @@ class UserKey(FunctionElement[str]):
 def _compile_user_key(element: UserKey, compiler: Any, **kw: Any) -> str:
     key: Any = next(iter(element.clauses))
     dialect = compiler.dialect
-    text = sa.cast(key, sa.String(64))
+    text: sa.ColumnElement[str] = sa.cast(key, sa.String(64))
     if isinstance(key.type, sa.Uuid) and not (
         key.type.native_uuid and dialect.supports_native_uuid
     ):
@@ -89,12 +89,13 @@ def _compile_user_key(element: UserKey, compiler: Any, **kw: Any) -> str:
     return str(compiler.process(text, **kw))
 
 
-def _dashed(digits: Any) -> Any:
+def _dashed(digits: Any) -> sa.ColumnElement[str]:
     """Thirty-two hexadecimal digits as 8-4-4-4-12 (RFC 9562)."""
-    first, *rest = (sa.func.substr(digits, at, n) for at, n in _UUID_PARTS)
+    first, *rest = (sa.func.substr(digits, at, n, type_=sa.String()) for at, n in _UUID_PARTS)
+    joined: sa.ColumnElement[str] = first
     for part in rest:
-        first = sa.func.concat(first, sa.literal_column("'-'"), part)
-    return sa.func.lower(first)
+        joined = joined + sa.literal_column("'-'", sa.String()) + part
+    return sa.func.lower(joined)
 
 
 _UUID_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
