@@ -82,12 +82,12 @@ class _Remembering(Window):
 
     def _recall(self, zone: tzinfo) -> tuple[Period, ...]:
         seen = self._seen.get(id(zone))
-        return seen[1] if seen else ()
+        return seen[1] if seen and seen[0] is zone else ()
 
     def _remember(self, period: Period, zone: tzinfo) -> Period:
         if len(self._seen) >= 1024:
             self._seen.clear()
-        # Some zones cannot be hashed; the entry holds the zone, so that its id stays its own.
+        # By id, as some zones cannot be hashed; the entry holds the zone, to be told from another.
         self._seen[id(zone)] = (zone, (period, *self._recall(zone)[:3]))
         return period
 
@@ -282,9 +282,8 @@ class Between(_Remembering):
             raise InvalidInput(
                 f"The name of a Between is 1 to 40 of a-z, 0-9, '.', '_', '-', not {self.name!r}."
             )
-        for end in (self.start, self.end):
-            if not isinstance(end, datetime):
-                raise InvalidInput(f"Between starts and ends at a datetime, not at {end!r}.")
+        if not isinstance(self.start, datetime) or not isinstance(self.end, datetime):
+            raise InvalidInput(f"{self} takes two datetimes, not {self.start!r} and {self.end!r}.")
         one_is_local = (self.start.tzinfo is None) != (self.end.tzinfo is None)
         length = _instant(self.end, timezone.utc) - _instant(self.start, timezone.utc)
         # Seen from some zone, a local end may lie almost a day off.
@@ -312,9 +311,7 @@ class Between(_Remembering):
         return self._remember(Period(start, end, f"between:{self.name}"), zone)
 
 
-_SPELLED: dict[str, Window] = {
-    str(window): window for window in (Hour(), Day(), Week(), Month(), Year(), Forever())
-}
+_SPELLED = {str(one): one for one in (Hour(), Day(), Week(), Month(), Year(), Forever())}
 
 
 def parse(window: str | timedelta | Window) -> Window:

@@ -259,6 +259,13 @@ def test_a_word_is_a_window_and_a_window_spells_its_word(word: str, window: Wind
     assert pickle.loads(pickle.dumps(window)) == window
 
 
+def test_what_another_zone_left_under_its_id_is_not_used() -> None:
+    day, moment = Day(), utc("2026-11-22T23:30")
+    tomorrow = day.period(moment, BERLIN)
+    day._seen[id(UTC)] = day._seen[id(BERLIN)]  # as in a window that comes from another process
+    assert day.period(moment, UTC) != tomorrow
+
+
 def test_windows_are_spelled_for_people() -> None:
     assert str(Day(time(4))) == "day from 04:00"
     assert str(Week(time(4, 0, 30))) == "week from 04:00:30"
