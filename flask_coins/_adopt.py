@@ -1,0 +1,370 @@
+"""Moving a hand-made ``coin_log`` over: every row with its time, and balances that agree with it.
+
+The new tables are filled beside the old one and take its place at the end: in one transaction on
+PostgreSQL and SQLite, by one atomic RENAME on MariaDB and MySQL. Whatever happens before that, the
+old table stays as it is, and running again starts anew. No more than a few hundred rows are in
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone, tzinfo
+from itertools import count
+from typing import Any
+
+import sqlalchemy as sa
+
+from . import _old_log
+from ._install import is_foreign
+from ._models import MAX_AMOUNT, UtcDateTime, balances, log
+from ._old_log import KEPT, OLD, BalanceColumn, OldLog, Row
+from ._reconciliation import Difference, Reconciliation
+from .errors import CoinsError
+
+_CHUNK = 500
+_SHOWN = 20
+_NEW, _NEW_BALANCES, _WORK = "coin_log_adopting", "coin_balance_adopting", "coin_adopting"
+_KEPT_TABLE = sa.table(KEPT, sa.column("amount", sa.BigInteger))
+_CHANGED = (
+    f"{OLD} changed while it was being adopted, and stays as it is: stop the app, then run again."
+)
+
+
+def adopt(
+    engine: sa.Engine,
+    *,
+    balance_column: BalanceColumn | None = None,
+    zone: tzinfo = timezone.utc,
+    now: datetime | None = None,
+    keep: bool = False,
+) -> Reconciliation:
+    """Make Flask-Coins' tables of the ``coin_log`` in ``engine``'s database. Stop the app first.
+
+    ``balance_column`` is where the host keeps its users' coins: who has more or less than their
+    rows say gets one ``opening_balance`` entry, before their first row if it adds, at ``now`` if
+    it takes away or if they have no rows. Old times without a zone are taken to be in ``zone``.
+    Columns that our log does not have go into ``details``, under ``"adopted"``. With ``keep`` the
+    old table stays, as ``coin_log_before_coins``.
+
+    Raises CoinsError, with nothing changed, when something cannot be adopted as it is. Running
+    again is safe: there is nothing to adopt then.
+    """
+    with engine.connect() as connection:
+        if nothing := _nothing(sa.inspect(connection)):
+            return Reconciliation(nothing)
+        _old_log.refuse_shape(connection, balance_column)
+        old = OldLog(connection, balance_column, zone)
+        try:
+            return _Adoption(connection, old, now or datetime.now(timezone.utc)).run(keep)
+        except sa.exc.DBAPIError as error:
+            raise CoinsError(f"The database refused, nothing was changed: {error.orig}") from error
+        finally:
+            old.close()
+
+
+def _nothing(inspector: sa.Inspector) -> str:
+    if not inspector.has_table(OLD):
+        return f"there is no table {OLD}; 'flask db upgrade' makes it."
+    if is_foreign(inspector, OLD):
+        return ""
+    rest = f" {KEPT} can be dropped." if inspector.has_table(KEPT) else ""
+    return f"{OLD} is Flask-Coins' own.{rest}"
+
+
+@dataclass
+class _Account:
+    """What is known of a user on the way; the fields are the columns of the work table."""
+
+    user_id: str
+    stated: int | None = None
+    earned: int = 0
+    spent: int = 0
+    running: int = 0
+    begun: bool = False
+
+    @property
+    def opening(self) -> int:
+        """What the old column has more than the rows say."""
+        return 0 if self.stated is None else self.stated - self.earned + self.spent
+
+
+class _Adoption:
+    """One run, on one connection."""
+
+    def __init__(self, connection: sa.Connection, old: OldLog, now: datetime) -> None:
+        metadata = sa.MetaData()
+        self.connection = connection
+        self.old = old
+        self.now = now
+        self.mysql = connection.dialect.name in ("mysql", "mariadb")
+        self.log = log.to_metadata(metadata, name=_NEW)
+        self.balances = balances.to_metadata(metadata, name=_NEW_BALANCES)
+        self.work = _work_table(metadata)
+        self.ids = count(1)
+
+    def run(self, keep: bool) -> Reconciliation:
+        try:
+            self._make_room()
+            self._sum_up()
+            self._read_column()
+            self._refuse_balances()
+            self._copy_rows()
+            self._open_the_rest()
+            self._write_balances()
+            result = self._reconcile(keep)
+            self._swap(result)
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            self.old.close()
+            if self.mysql:
+                self._drop_ours()
+            raise
+        return result
+
+    # -- preparing --------------------------------------------------------------------------
+
+    def _make_room(self) -> None:
+        """Lock what can be locked, and make the new tables."""
+        self._execute(*_locks(self.connection))
+        self._drop_ours()
+        if not self.mysql:
+            self._execute(*_freed_names(self.connection), "DROP TABLE IF EXISTS coin_balance")
+        self.log.metadata.create_all(self.connection, checkfirst=False)
+
+    def _drop_ours(self) -> None:
+        self._execute(*(f"DROP TABLE IF EXISTS {name}" for name in (_NEW, _NEW_BALANCES, _WORK)))
+
+    def _sum_up(self) -> None:
+        """Check every row, and note each user's sums."""
+        for rows in self.old.rows(_CHUNK):
+            accounts = self._accounts(row.user_id for row in rows)
+            for row in rows:
+                accounts[row.user_id].earned += max(row.amount, 0)
+                accounts[row.user_id].spent += max(-row.amount, 0)
+            self._store(accounts)
+
+    def _read_column(self) -> None:
+        """Note what the old column says of each user."""
+        for stated in self.old.stated_balances(_CHUNK):
+            accounts = self._accounts(stated)
+            for user_id, coins in stated.items():
+                accounts[user_id].stated = coins
+            self._store(accounts)
+
+    def _refuse_balances(self) -> None:
+        final = _final(self.work)
+        outside = sa.or_(final < 0, final > MAX_AMOUNT)
+        query = sa.select(self.work.c.user_id, final).where(outside)
+        found = self.connection.execute(query.limit(_old_log.SHOWN_FAULTS)).all()
+        if found:
+            users = "".join(f"\n  user {user_id}: {balance}" for user_id, balance in found)
+            raise CoinsError(
+                f"{OLD} cannot be adopted as it is, nothing was changed: balances go from 0 to "
+                f"{MAX_AMOUNT:,}.{users}"
+            )
+
+    # -- filling ----------------------------------------------------------------------------
+
+    def _copy_rows(self) -> None:
+        """Copy the log in order; an opening balance that adds goes before the user's first row."""
+        for rows in self.old.rows(_CHUNK):
+            accounts = self._accounts(row.user_id for row in rows)
+            self._write(list(self._entries(rows, accounts)))
+            self._store(accounts)
+
+    def _entries(
+        self, rows: Iterable[Row], accounts: Mapping[str, _Account]
+    ) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            account = accounts[row.user_id]
+            if not account.begun and account.opening > 0:
+                yield self._entry(account, _opening(account, row.created_at))
+            yield self._entry(account, row)
+
+    def _open_the_rest(self) -> None:
+        """An opening balance that takes away goes last, and users without rows get theirs."""
+        opening, work = _opening_of(self.work), self.work
+        left = sa.or_(opening < 0, sa.and_(opening > 0, work.c.begun.is_(sa.false())))
+        query = sa.select(work).where(left).order_by(work.c.user_id).limit(_CHUNK)
+        last = ""
+        while found := self.connection.execute(query.where(work.c.user_id > last)).all():
+            accounts = [_Account(*row) for row in found]
+            self._write([self._entry(each, _opening(each, self.now)) for each in accounts])
+            last = accounts[-1].user_id
+
+    def _entry(self, account: _Account, row: Row) -> dict[str, Any]:
+        account.begun = True
+        account.running += row.amount
+        return {
+            "id": next(self.ids),
+            "user_id": row.user_id,
+            "currency": "coins",
+            "amount": row.amount,
+            "balance_after": account.running,
+            "reason": row.reason,
+            "created_at": row.created_at,
+            "details": row.details,
+        }
+
+    def _write(self, entries: Sequence[dict[str, Any]]) -> None:
+        if entries:
+            self.connection.execute(sa.insert(self.log), entries)
+
+    def _write_balances(self) -> None:
+        work, opening = self.work.c, _opening_of(self.work)
+        values = {
+            "user_id": work.user_id,
+            "currency": sa.literal("coins"),
+            "balance": _final(self.work),
+            "earned": work.earned + sa.case((opening > 0, opening), else_=0),
+            "spent": work.spent - sa.case((opening < 0, opening), else_=0),
+            "updated_at": sa.literal(self.now, UtcDateTime()),
+        }
+        moved = sa.or_(work.earned > 0, work.spent > 0, opening != 0)
+        rows = sa.select(*values.values()).where(moved)
+        self.connection.execute(sa.insert(self.balances).from_select(list(values), rows))
+
+    # -- users in work ----------------------------------------------------------------------
+
+    def _accounts(self, user_ids: Iterable[str]) -> dict[str, _Account]:
+        """The accounts of some users, new ones included."""
+        accounts = {user_id: _Account(user_id) for user_id in user_ids}
+        query = sa.select(self.work).where(self.work.c.user_id.in_(accounts))
+        found = (_Account(*row) for row in self.connection.execute(query))
+        return {**accounts, **{account.user_id: account for account in found}}
+
+    def _store(self, accounts: Mapping[str, _Account]) -> None:
+        rows = [asdict(account) for account in accounts.values()]
+        if rows:
+            self.connection.execute(
+                sa.delete(self.work).where(self.work.c.user_id.in_(list(accounts)))
+            )
+            self.connection.execute(sa.insert(self.work), rows)
+
+    # -- finishing --------------------------------------------------------------------------
+
+    def _reconcile(self, keep: bool) -> Reconciliation:
+        """Compare old and new, all rows of them; CoinsError, and the old log stays, if they differ."""
+        rows, logged = self.old.count_and_sum()
+        opening, work = _opening_of(self.work), self.work.c
+        openings, opened = self._figures(self.work, opening, opening != 0)
+        users, total = self._figures(self.balances, self.balances.c.balance)
+        written = self._figures(self.log, self.log.c.amount)
+        differing = sa.select(work.user_id, work.earned - work.spent, work.stated)
+        shown = differing.where(opening != 0).order_by(work.user_id).limit(_SHOWN)
+        if written != (rows + openings, logged + opened) or total != written[1] or self._broken():
+            raise CoinsError(_CHANGED)
+        return Reconciliation(
+            rows=rows,
+            logged=logged,
+            openings=openings,
+            opened=opened,
+            users=users,
+            total=total,
+            differences=tuple(Difference(*row) for row in self.connection.execute(shown)),
+            column=str(self.old.column or ""),
+            kept=KEPT if keep else "",
+        )
+
+    def _figures(
+        self, table: sa.FromClause, value: sa.ColumnElement[int], *where: sa.ColumnElement[bool]
+    ) -> tuple[int, int]:
+        total = sa.func.coalesce(sa.func.sum(value), 0)
+        query = sa.select(sa.func.count(), total).select_from(table).where(*where)
+        number, coins = self.connection.execute(query).one()
+        return int(number), int(coins)
+
+    def _broken(self) -> bool:
+        """Whether any balance differs from the sum of its user's new entries."""
+        entries, kept = self.log.c, self.balances.c
+        total = sa.func.sum(entries.amount).label("total")
+        sums = sa.select(entries.user_id, total).group_by(entries.user_id).subquery()
+        pairs = sa.join(self.balances, sums, kept.user_id == sums.c.user_id, isouter=True)
+        unequal = kept.balance != sa.func.coalesce(sums.c.total, -1)
+        query = sa.select(kept.user_id).select_from(pairs).where(unequal)
+        return self.connection.execute(query.limit(1)).first() is not None
+
+    def _swap(self, result: Reconciliation) -> None:
+        """Put the new tables in place; the old one, out of reach by then, must be as it was read."""
+        self.old.close()
+        self._execute(f"DROP TABLE {_WORK}")
+        if self.mysql:
+            self._execute("DROP TABLE IF EXISTS coin_balance")
+        self._rename((OLD, KEPT), (_NEW, OLD), (_NEW_BALANCES, "coin_balance"))
+        if self._figures(_KEPT_TABLE, _KEPT_TABLE.c.amount) != (result.rows, result.logged):
+            if self.mysql:
+                self._rename((OLD, _NEW), ("coin_balance", _NEW_BALANCES), (KEPT, OLD))
+            raise CoinsError(_CHANGED)
+        if not result.kept:
+            self._execute(f"DROP TABLE {KEPT}")
+        self._execute(*_sequences(self.connection, next(self.ids)))
+
+    def _rename(self, *pairs: tuple[str, str]) -> None:
+        if self.mysql:
+            self._execute("RENAME TABLE " + ", ".join(f"{old} TO {new}" for old, new in pairs))
+        else:
+            self._execute(*(f"ALTER TABLE {old} RENAME TO {new}" for old, new in pairs))
+
+    def _execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.connection.exec_driver_sql(statement)
+
+
+def _work_table(metadata: sa.MetaData) -> sa.Table:
+    """What is known of each user on the way: the fields of :class:`_Account`."""
+    return sa.Table(
+        _WORK,
+        metadata,
+        sa.Column("user_id", balances.c.user_id.type, primary_key=True),
+        sa.Column("stated", sa.BigInteger),
+        sa.Column("earned", sa.BigInteger, nullable=False),
+        sa.Column("spent", sa.BigInteger, nullable=False),
+        sa.Column("running", sa.BigInteger, nullable=False),
+        sa.Column("begun", sa.Boolean, nullable=False),
+    )
+
+
+def _opening_of(work: sa.Table) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(work.c.stated - work.c.earned + work.c.spent, 0)
+
+
+def _final(work: sa.Table) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(work.c.stated, work.c.earned - work.c.spent)
+
+
+def _opening(account: _Account, when: datetime) -> Row:
+    return Row(account.user_id, account.opening, "opening_balance", when, None)
+
+
+def _locks(connection: sa.Connection) -> list[str]:
+    """What keeps others from writing meanwhile. MariaDB's locks do not outlive a CREATE TABLE."""
+    if connection.dialect.name == "postgresql":
+        return [f"LOCK TABLE {OLD} IN ACCESS EXCLUSIVE MODE"]
+    driver: Any = connection.connection.driver_connection
+    begun = connection.dialect.name != "sqlite" or driver.in_transaction
+    return [] if begun else ["BEGIN IMMEDIATE"]
+
+
+def _freed_names(connection: sa.Connection) -> list[str]:
+    """Give our names of indexes free where they are unique in the whole schema."""
+    inspector = sa.inspect(connection)
+    ours = {str(index.name) for index in log.indexes} | {"pk_coin_log"}
+    taken = {str(each["name"]) for each in inspector.get_indexes(OLD)} & ours
+    if connection.dialect.name == "sqlite":
+        return [f"DROP INDEX {name}" for name in sorted(taken)]
+    taken |= {str(inspector.get_pk_constraint(OLD)["name"])} & ours
+    return [f"ALTER INDEX {name} RENAME TO {name}_before_coins" for name in sorted(taken)]
+
+
+def _sequences(connection: sa.Connection, following: int) -> list[str]:
+    """PostgreSQL's counter of ids, named as a fresh table's is, goes on after the last entry."""
+    if connection.dialect.name != "postgresql":
+        return []
+    return [
+        f"ALTER SEQUENCE IF EXISTS {OLD}_id_seq RENAME TO {KEPT}_id_seq",
+        f"ALTER SEQUENCE {_NEW}_id_seq RENAME TO {OLD}_id_seq",
+        f"ALTER SEQUENCE {OLD}_id_seq RESTART WITH {following}",
+    ]
