@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, time, timedelta, timezone
 from uuid import UUID
 
@@ -46,11 +45,6 @@ def current_user() -> str | None:
 @coins.timezone_loader
 def timezone_of(user_id: str) -> str:
     return "Europe/Berlin" if user_id == "ada" else "UTC"
-
-
-@coins.user_names_loader
-def names_of(user_ids: Iterable[str]) -> dict[str, str]:
-    return {user_id: user_id.title() for user_id in user_ids}
 
 
 @coins.eligible_check
