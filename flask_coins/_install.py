@@ -83,7 +83,7 @@ def state(directory: str | Path | None = None) -> State:
     Raises CoinsError when there is no folder, or when it does not load.
     """
     folder = Folder(_config(directory))
-    heads, foreign = _look(_bind_key())
+    heads, foreign = _look()
     run = folder.ancestors(head for head in heads if head in folder.revisions)
     ours = {script.revision for script in folder.copies.values()}
     if folder.own_way:
@@ -96,6 +96,19 @@ def state(directory: str | Path | None = None) -> State:
         unknown=tuple(head for head in heads if head not in folder.revisions),
         foreign=tuple(foreign),
     )
+
+
+def engine() -> sa.Engine:
+    """The engine of the bind that holds the coins of the current app."""
+    engines: dict[str | None, sa.Engine] = current_app.extensions["sqlalchemy"].engines
+    return engines[_bind_key()]
+
+
+def is_foreign(inspector: sa.Inspector, name: str) -> bool:
+    """Whether the database's table ``name`` has only the name of the package's."""
+    if not inspector.has_table(name):
+        return False
+    return all(column["name"] != _OWN_COLUMNS[name] for column in inspector.get_columns(name))
 
 
 def _hook(app: Flask) -> bool:
@@ -142,7 +155,7 @@ def _upgrades_to_head() -> bool:
 def _before_upgrade(config: Config) -> None:
     bind_key = _bind_key()
     allowed = bool(current_app.config.get("COINS_INSTALL_MIGRATIONS", True))
-    heads, foreign = _look(bind_key)
+    heads, foreign = _look()
     if allowed:
         _refuse(foreign)
         _tell(_restore(config, bind_key))
@@ -166,21 +179,14 @@ def _obstacle(folder: Folder, allowed: bool, bind_key: str | None) -> str | None
     return None
 
 
-def _look(bind_key: str | None) -> tuple[tuple[str, ...], list[str]]:
+def _look() -> tuple[tuple[str, ...], list[str]]:
     """What the database has run, and its tables that only have the name of ours."""
     arguments = current_app.extensions["migrate"].configure_args
     table = {key: arguments[key] for key in arguments if key.startswith("version_table")}
-    with current_app.extensions["sqlalchemy"].engines[bind_key].connect() as connection:
+    with engine().connect() as connection:
         heads = MigrationContext.configure(connection, opts=table).get_current_heads()
         inspector = sa.inspect(connection)
         return heads, [name for name in _OWN_COLUMNS if is_foreign(inspector, name)]
-
-
-def is_foreign(inspector: sa.Inspector, name: str) -> bool:
-    """Whether the table ``name`` of the database is another than the package's."""
-    if not inspector.has_table(name):
-        return False
-    return all(column["name"] != _OWN_COLUMNS[name] for column in inspector.get_columns(name))
 
 
 def _refuse(foreign: Iterable[str]) -> None:
@@ -225,7 +231,8 @@ def _restore(config: Config, bind_key: str | None) -> list[Path]:
 
 def _tell(paths: Iterable[Path]) -> None:
     for path in paths:
-        message = f"Flask-Coins wrote {path}: commit it."
+        near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        message = f"Flask-Coins wrote {near}: commit it."
         click.echo(message)
         if not any(stream and stream.isatty() for stream in (sys.stdout, sys.stderr)):
             current_app.logger.warning(message)

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,10 @@ from sqlalchemy.pool import NullPool
 
 from flask_coins import Coins
 
-SOURCE = '''
+SOURCE = """
 import os
+import sys
+
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -32,13 +35,16 @@ app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["HOST_URL"]
 db = SQLAlchemy(app)
 Migrate(app, db)
 
-if "WITHOUT_COINS" not in os.environ:
+if "UNINSTALLED" in os.environ:
+    sys.modules["flask_coins"] = None
+else:
     from flask_coins import Coins
+
     Coins(app, db)
-'''
+"""
 """``host.py`` of a host that is run by ``python -m flask --app host``."""
 
-GUARDED_ENV = '''
+GUARDED_ENV = """
 from alembic import context
 from flask import current_app
 
@@ -46,7 +52,9 @@ extension = current_app.extensions["migrate"]
 
 
 def leave_out_empty_revisions(context, revision, directives):
-    if directives[0].upgrade_ops.is_empty():
+    if getattr(context.config.cmd_opts, "autogenerate", False) and (
+        directives[0].upgrade_ops.is_empty()
+    ):
         directives[:] = []
 
 
@@ -59,7 +67,7 @@ with extension.db.engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
-'''
+"""
 """An ``env.py`` that breaks when another ``process_revision_directives`` is in the arguments."""
 
 
@@ -104,9 +112,9 @@ class Host:
         env.write_text(env.read_text().replace("\nfileConfig(config", "\n(lambda _: None)(config"))
         return self
 
-    def db(self, *args: str) -> Ran:
+    def db(self, *args: str, app: Flask | None = None) -> Ran:
         """``flask db …``"""
-        app = self.create_app()
+        app = app or self.create_app()
         with _listening() as records:
             result = app.test_cli_runner().invoke(args=["db", *args])
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -121,7 +129,7 @@ class Host:
 
     def upgrade_in_code(self) -> None:
         """``flask_migrate.upgrade()``, as apps call it when they start."""
-        with self.create_app().app_context():
+        with _listening(), self.create_app().app_context():
             flask_migrate.upgrade()
 
     def run(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -189,7 +197,10 @@ def _listening() -> Any:
     for logger in loggers:
         logger.addHandler(handler)
     try:
-        yield records
+        with warnings.catch_warnings():
+            # Flask-Migrate's own env.py calls it first, for older versions' sake.
+            warnings.filterwarnings("ignore", "'get_engine' is deprecated", DeprecationWarning)
+            yield records
     finally:
         for logger in loggers:
             logger.removeHandler(handler)

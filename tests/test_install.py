@@ -1,0 +1,454 @@
+"""What a host sees of its history: ``flask db …`` before, with and after Flask-Coins."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase, registry
+
+from flask_coins import Coins, CoinsError, _copies, _install
+
+from .hosts import GUARDED_ENV, Host
+
+CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+CHECKS = {"autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]}
+AUTHOR = "op.create_table('author', sa.Column('id', sa.Integer, primary_key=True))"
+OLD_LOG = "CREATE TABLE coin_log (user_id INTEGER, amount INTEGER)"
+DIGEST_OF_NOTHING = "e3b0c442"
+
+
+def author(db: SQLAlchemy) -> None:
+    db.Table("author", sa.Column("id", sa.Integer, primary_key=True))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host without revisions, on SQLite."""
+    return Host(tmp_path, f"sqlite:///{tmp_path / 'host.sqlite3'}").init()
+
+
+@pytest.fixture
+def grown(host: Host) -> Host:
+    """A host with a table, two revisions and rows of its own, all of it run."""
+    host.options.update(models=author, coins=False)
+    host.revision("20240101_a", None, AUTHOR)
+    host.revision("20240101_b", "20240101_a")
+    host.upgraded().execute("INSERT INTO author VALUES (1)")
+    host.options["coins"] = True
+    return host
+
+
+def copy(host: Host, **options: Any) -> list[Path]:
+    with host.create_app().app_context():
+        return _install.copy_revisions(**options)
+
+
+# -- the ordinary way ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convention", [None, CONVENTION])
+def test_plain_upgrade_leaves_one_head_and_a_clean_check(
+    tmp_path: Path, database_url: str, convention: dict[str, str] | None
+) -> None:
+    metadata = sa.MetaData(naming_convention=convention)
+    host = Host(tmp_path, database_url, db={"metadata": metadata}, migrate=CHECKS).init()
+    assert host.upgraded().heads() == [f"coins_0001_{DIGEST_OF_NOTHING}"]
+    assert host.db("check").code == 0
+
+
+def test_every_difference_that_alembic_can_see_is_looked_for(
+    tmp_path: Path, database_url: str
+) -> None:
+    host = Host(tmp_path, database_url, migrate={**CHECKS, "compare_server_default": True})
+    assert host.init().upgraded().db("check").code == 0
+
+
+def test_down_and_up_again(tmp_path: Path, database_url: str) -> None:
+    host = Host(tmp_path, database_url).init().upgraded()
+    assert host.db("downgrade", "base").code == 0
+    assert not {"coin_log", "coin_balance"} & host.tables()
+    assert {"coin_log", "coin_balance"} <= host.upgraded().tables()
+
+
+def test_autogenerate_makes_the_same_tables_and_silences_the_installer(
+    tmp_path: Path, database_url: str
+) -> None:
+    host = Host(tmp_path, database_url, migrate=CHECKS).init()
+    assert host.db("migrate", "-m", "coins").code == 0
+    before = host.files()
+    assert "Flask-Coins" not in host.db("upgrade").text
+    assert host.files() == before
+    assert host.db("check").code == 0
+    assert copy(host, check=True) == []
+
+
+def test_a_second_upgrade_writes_nothing(grown: Host) -> None:
+    before = grown.upgraded().files()
+    assert "Flask-Coins" not in grown.db("upgrade").text
+    assert grown.files() == before
+
+
+def test_a_host_keeps_its_revisions_rows_and_one_row_of_versions(grown: Host) -> None:
+    before = grown.files()
+    grown.upgraded()
+    assert before.items() <= grown.files().items()
+    assert grown.execute("SELECT id FROM author") == [(1,)]
+    assert grown.at() == set(grown.heads())
+    assert len(grown.at()) == 1
+
+
+def test_the_person_is_told_to_commit_and_the_log_when_there_is_no_terminal(host: Host) -> None:
+    said = host.db("upgrade").text
+    assert re.search(r"^Flask-Coins wrote .*coins_0001_e3b0c442_\w+\.py: commit it\.$", said, re.MULTILINE)
+    assert "WARNING host: Flask-Coins wrote" in said
+
+
+def test_an_upgrade_in_code_copies_as_well(grown: Host) -> None:
+    grown.upgrade_in_code()
+    assert "coin_log" in grown.tables()
+
+
+@pytest.mark.parametrize("coins_first", [True, False])
+def test_the_order_of_the_extensions_does_not_matter(host: Host, coins_first: bool) -> None:
+    host.options["coins_first"] = coins_first
+    assert "coin_log" in host.upgraded().tables()
+
+
+def test_a_migrate_of_several_apps_is_hooked_once() -> None:
+    migrate, db = Migrate(), SQLAlchemy()
+    for name in ("first", "second"):
+        app = Flask(name)
+        app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+        db.init_app(app)
+        Coins(app, db)
+        migrate.init_app(app, db)
+        for _ in range(2):
+            with app.app_context():
+                pass
+    assert len(migrate.configure_callbacks) == 1
+
+
+def test_tables_made_by_create_all_at_start_are_left_as_they_are(host: Host) -> None:
+    app = host.create_app()
+    with app.app_context():
+        app.extensions["sqlalchemy"].create_all()
+    host.execute("INSERT INTO coin_balance VALUES ('1', 'coins', 5, 5, 0, '2026-01-01')")
+    assert host.upgraded().execute("SELECT balance FROM coin_balance") == [(5,)]
+    assert host.db("check").code == 0
+
+
+def test_a_host_with_a_declarative_base_of_its_own(host: Host) -> None:
+    class Base(DeclarativeBase):
+        registry = registry(type_annotation_map={int: sa.SmallInteger, str: sa.Text})
+
+    host.options["db"] = {"model_class": Base}
+    assert host.upgraded().db("check").code == 0
+
+
+def test_an_env_that_refuses_double_arguments(host: Host) -> None:
+    (host.migrations / "env.py").write_text(GUARDED_ENV)
+    assert host.upgraded().db("check").code == 0
+    assert host.db("migrate").code == 0
+    assert len(host.files()) == 1
+
+
+def test_a_version_table_of_another_name(host: Host) -> None:
+    host.options["migrate"] = {"version_table": "my_versions"}
+    host.upgraded().revision("b", host.heads()[0])
+    host.upgraded().copy().unlink()
+    host.revision("b", None)
+    host.execute("UPDATE my_versions SET version_num = 'coins_0001_00000000'")
+    assert "has run coins_0001_00000000" in host.db("upgrade").text
+
+
+def test_the_plain_command_line_and_uninstalling(tmp_path: Path) -> None:
+    host = Host(tmp_path, f"sqlite:///{tmp_path / 'host.sqlite3'}")
+    assert host.run("db", "init").returncode == 0
+    upgraded = host.run("db", "upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert "Flask-Coins wrote migrations/versions/coins_0001_" in upgraded.stdout
+    history = host.run("db", "history", UNINSTALLED="1")
+    assert "<base> -> coins_0001_e3b0c442 (head), Create the coin tables." in history.stdout
+    (tmp_path / "host.sqlite3").unlink()
+    assert host.run("db", "upgrade", UNINSTALLED="1").returncode == 0
+    assert "coin_log" in host.tables()
+
+
+# -- several databases -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bind_key", [None, "extra"])
+def test_of_several_databases_only_that_of_the_coins_gets_the_tables(
+    tmp_path: Path, bind_key: str | None
+) -> None:
+    main, extra = (f"sqlite:///{tmp_path / name}.sqlite3" for name in ("main", "extra"))
+    config = {"SQLALCHEMY_BINDS": {"extra": extra}}
+    host = Host(tmp_path, main, config=config, bind_key=bind_key).init("--multidb").upgraded()
+    assert host.db("check").code == 0
+    ours, other = (host, Host(tmp_path, extra))[:: 1 if bind_key is None else -1]
+    assert "coin_log" in ours.tables()
+    assert other.tables() == {"alembic_version"}
+    assert host.db("downgrade", "base").code == 0
+    assert ours.tables() == {"alembic_version"}
+
+
+def test_coins_on_a_bind_need_an_env_that_knows_it(tmp_path: Path, host: Host) -> None:
+    config = {"SQLALCHEMY_BINDS": {"extra": f"sqlite:///{tmp_path / 'extra.sqlite3'}"}}
+    host.options.update(config=config, bind_key="extra")
+    assert "flask db init --multidb" in host.upgraded().db("upgrade").text
+    assert host.files() == {}
+
+
+# -- what copies nothing ---------------------------------------------------------------------
+
+
+def test_offline_sql_copies_nothing_and_prints_what_is_committed(host: Host) -> None:
+    assert host.db("upgrade", "--sql").code == 0
+    assert host.files() == {}
+    host.upgraded()
+    assert "CREATE TABLE coin_log" in host.db("upgrade", "--sql").text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["history"], ["heads"], ["current"], ["check"], ["stamp", "head"], ["upgrade", "20240101_b"]],
+)
+def test_only_an_upgrade_to_head_copies(grown: Host, command: list[str]) -> None:
+    before = grown.files()
+    grown.db(*command)
+    assert grown.files() == before
+
+
+def test_several_heads_are_left_to_the_host(grown: Host) -> None:
+    grown.revision("20240101_c", "20240101_a")
+    before = grown.files()
+    assert "coins_0001 was not copied: there are several heads" in grown.db("upgrade", "heads").text
+    assert grown.files() == before
+
+
+def test_a_setting_leaves_only_a_hint(grown: Host) -> None:
+    grown.options["config"] = {"COINS_INSTALL_MIGRATIONS": False}
+    before = grown.files()
+    ran = grown.db("upgrade")
+    assert (ran.code, grown.files()) == (0, before)
+    assert "run 'flask coins install'" in ran.text
+
+
+def test_without_a_folder_flask_migrate_says_so(tmp_path: Path) -> None:
+    ran = Host(tmp_path, "sqlite://").db("upgrade")
+    assert ran.code == 1
+    assert "Path doesn't exist" in ran.text
+
+
+def test_an_app_without_coins_shares_a_migrate_with_one_that_has_them(host: Host) -> None:
+    host.options["coins"] = False
+    app = host.create_app()
+    app.extensions["migrate"].migrate.configure(_install._on_configure)
+    assert host.db("upgrade", app=app).code == 0
+    assert host.files() == {}
+
+
+# -- ids -------------------------------------------------------------------------------------
+
+
+def test_the_id_carries_the_parent(host: Host) -> None:
+    host.revision("0123456789ab", None)
+    assert host.upgraded().heads() == ["coins_0001_01234567"]
+
+
+def test_numbered_parents_get_a_digest_for_they_begin_alike(grown: Host) -> None:
+    digest = hashlib.sha256(b"20240101_b").hexdigest()[:8]
+    assert grown.upgraded().heads() == [f"coins_0001_{digest}"]
+
+
+def test_the_same_parent_gives_the_same_bytes(tmp_path: Path) -> None:
+    hosts = [Host(tmp_path / name, f"sqlite:///{tmp_path / name}.sqlite3") for name in "ab"]
+    for host in hosts:
+        host.folder.mkdir()
+        host.init().upgraded()
+    assert hosts[0].files() == hosts[1].files()
+
+
+def test_later_revisions_follow_one_another(grown: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = _copies.shipped()
+    text = (
+        "revision = 'x'\n# Origin: Flask-Coins 9.0, revision coins_0002.\ndown_revision = None\n"
+    )
+    text += "bind_key = ''\n\n\ndef upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n"
+    second = _copies.Shipped("coins_0002", "add_a_column", text)
+    monkeypatch.setattr(_copies, "shipped", lambda: [first, second])
+    grown.upgraded()
+    mark = hashlib.sha256(grown.copy().name[:19].encode()).hexdigest()[:8]
+    assert grown.heads() == [f"coins_0002_{mark}"]
+    (grown.versions / f"coins_0002_{mark}_add_a_column.py").unlink()
+    assert grown.upgraded().heads() == [f"coins_0002_{mark}"]
+
+
+# -- stops -----------------------------------------------------------------------------------
+
+
+def test_a_lost_copy_under_the_same_parent_comes_back_identical(grown: Host) -> None:
+    before = grown.upgraded().files()
+    grown.copy().unlink()
+    assert grown.upgraded().files() == before
+
+
+def test_a_lost_copy_on_which_others_build_comes_back_identical(grown: Host) -> None:
+    grown.upgraded().revision("20240102_a", grown.heads()[0])
+    before = grown.upgraded().files()
+    grown.copy().unlink()
+    assert grown.upgraded().files() == before
+
+
+def test_a_lost_copy_whose_parent_is_gone_too_stops_with_the_cure(grown: Host) -> None:
+    grown.upgraded().revision("20240102_a", grown.heads()[0])
+    for file in (grown.copy(), grown.versions / "20240101_b.py"):
+        file.unlink()
+    before = grown.files()
+    ran = grown.db("upgrade")
+    assert (ran.code, grown.files()) == (1, before)
+    assert "on which others build: restore its file from version control" in ran.text
+
+
+@pytest.fixture
+def lost(grown: Host) -> Host:
+    """The database has run a copy that is gone, and the host has gone on without it."""
+    grown.upgraded().copy().unlink()
+    grown.revision("20240102_a", "20240101_b", AUTHOR.replace("author", "book"))
+    return grown
+
+
+def test_a_lost_copy_under_another_parent_stops_before_anything_changes(lost: Host) -> None:
+    before, at = lost.files(), lost.at()
+    ran = lost.db("upgrade")
+    assert (ran.code, lost.files(), lost.at()) == (1, before, at)
+    assert "book" not in lost.tables()
+    assert "Error: The database has run coins_0001_" in ran.text
+
+
+def test_the_printed_cure_works(lost: Host) -> None:
+    said = lost.db("upgrade").text
+    assert re.search(
+        r"flask coins install -d \S+ --head 20240101_b' and then 'flask db merge", said
+    )
+    copy(lost, head="20240101_b")
+    assert lost.db("merge", "heads").code == 0
+    assert "book" in lost.upgraded().tables()
+
+
+def test_an_unknown_revision_of_the_hosts_is_left_to_alembic(grown: Host) -> None:
+    grown.execute("UPDATE alembic_version SET version_num = 'gone'")
+    before = grown.files()
+    assert "Can't locate revision identified by 'gone'" in grown.db("upgrade").text
+    assert grown.files() == before
+
+
+def test_a_coin_log_of_another_make_stops_before_anything_changes(grown: Host) -> None:
+    grown.execute(OLD_LOG)
+    grown.revision("20240102_a", "20240101_b", AUTHOR.replace("author", "book"))
+    before = grown.files()
+    ran = grown.db("upgrade")
+    assert (ran.code, grown.files()) == (1, before)
+    assert "'flask coins adopt'" in ran.text
+    assert "book" not in grown.tables()
+
+
+def test_a_coin_balance_of_another_make_stops_too(grown: Host) -> None:
+    grown.execute("CREATE TABLE coin_balance (user_id INTEGER)")
+    assert "coin_balance that is not Flask-Coins' own" in grown.db("upgrade").text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(host: Host) -> None:
+    (host.versions / "coins_0001_e3b0c442_create_the_coin_tables.part").mkdir()
+    ran = host.db("upgrade")
+    assert ran.code == 1
+    assert "cannot be written (Is a directory): run 'flask coins install'" in ran.text
+    assert host.files() == {}
+
+
+# -- by hand ---------------------------------------------------------------------------------
+
+
+def test_install_copies_and_check_names_what_is_missing(grown: Host) -> None:
+    (missing,) = copy(grown, check=True)
+    assert not missing.exists()
+    assert copy(grown) == [missing]
+    assert missing.exists()
+    assert copy(grown, check=True) == []
+
+
+def test_install_takes_a_head_and_a_folder(grown: Host) -> None:
+    (path,) = copy(grown, directory=grown.migrations, head="20240101_a")
+    assert 'down_revision = "20240101_a"' in path.read_text()
+    path.unlink()
+    (path,) = copy(grown, head="base")
+    assert "down_revision = None" in path.read_text()
+
+
+def test_install_says_what_is_wrong(grown: Host, tmp_path: Path) -> None:
+    with pytest.raises(CoinsError, match="run 'flask db init' first"):
+        copy(grown, directory=tmp_path / "nowhere")
+    with pytest.raises(CoinsError, match="No revision to go after"):
+        copy(grown, head="unheard")
+    grown.revision("20240101_c", "20240101_a")
+    with pytest.raises(CoinsError, match="several heads"):
+        copy(grown)
+
+
+def test_install_needs_flask_migrate(tmp_path: Path) -> None:
+    app = Flask("bare")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    Coins(app, SQLAlchemy(app))
+    with app.app_context(), pytest.raises(CoinsError, match="Flask-Migrate is not set up"):
+        _install.copy_revisions()
+
+
+# -- the state of a host ---------------------------------------------------------------------
+
+
+def state(host: Host) -> _install.State:
+    with host.create_app().app_context():
+        return _install.state()
+
+
+def test_the_state_before_and_after(grown: Host) -> None:
+    before = state(grown)
+    assert (before.missing, before.pending, before.unknown) == (("coins_0001",), (), ())
+    (path,) = copy(grown)
+    assert (state(grown).missing, state(grown).pending) == ((), (path.name[:19],))
+    assert state(grown.upgraded()).pending == ()
+
+
+def test_the_state_knows_what_the_folder_has_lost_and_what_is_foreign(lost: Host) -> None:
+    assert state(lost).unknown == tuple(lost.at())
+    lost.execute("DROP TABLE coin_log", OLD_LOG)
+    assert state(lost).foreign == ("coin_log",)
+
+
+def test_the_state_knows_what_git_does_not_hold(grown: Host) -> None:
+    grown.upgraded()
+    assert state(grown).uncommitted == ()
+    git(grown, "init", "-q")
+    assert state(grown).uncommitted == (grown.copy(),)
+    git(grown, "add", ".")
+    git(grown, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all")
+    assert state(grown).uncommitted == ()
+
+
+def git(host: Host, *args: str) -> None:
+    subprocess.run(["git", "-C", str(host.folder), *args], check=True)
