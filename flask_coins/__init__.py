@@ -3,6 +3,7 @@
 from . import signals
 from ._decorators import award, award_once, redirected
 from ._extension import Coins
+from ._models import CoinBalance, CoinEntry
 from .errors import (
     CoinsError,
     CoinsRetry,
@@ -20,6 +21,8 @@ from .results import Entry, Outcome, Receipt, Reward
 __version__ = "0.1.0"
 
 __all__ = [
+    "CoinBalance",
+    "CoinEntry",
     "Coins",
     "CoinsError",
     "CoinsRetry",

@@ -67,6 +67,7 @@ class Coins:
             raise CoinsError("Call db.init_app(app) first, then coins.init_app(app, db).")
         settings = _settings.read(app.config)
         table = _models.copy_tables(_metadata(db, self._bind_key))
+        _models.Base.metadata.info["bind_key"] = self._bind_key
         state = State(app, db, settings, self._loaders, table, self._clock)
         app.extensions["coins"] = state
         _session.watch(db.session, tell_current)

@@ -50,7 +50,8 @@ class Reader:
         found = dict.fromkeys(users, 0)
         for start in range(0, len(users), _CHUNK):
             params = {"users": users[start : start + _CHUNK], "of_currency": currency}
-            found.update(row._tuple() for row in self._rows(session, _BALANCES, params))
+            rows = self._rows(session, _BALANCES, params)
+            found.update({user_id: balance for user_id, balance in rows})
         return found
 
     def history(

@@ -1,0 +1,109 @@
+"""The pages are programs: every block runs, in order, and what it shows is what comes out."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flask_coins
+from flask_coins import Outcome, errors, signals
+from flask_coins._cli import coins_cli
+from flask_coins._settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(python|pycon|console)\n(.*?)^```$", re.M | re.S)
+FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
+
+
+class Page:
+    """One page that is being read: a folder, and the names that its blocks share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.module = types.ModuleType("page")
+
+    def python(self, code: str) -> None:
+        named = re.match(r"# (\w+)\.py\n", code)
+        if named:
+            (self.folder / f"{named[1]}.py").write_text(code)
+            self.module = types.ModuleType(named[1])
+            sys.modules[named[1]] = self.module
+        if ": ...\n" not in code:  # a sketch in the introduction
+            exec(compile(code, "page", "exec"), self.module.__dict__)
+
+    def pycon(self, code: str) -> None:
+        test = doctest.DocTestParser().get_doctest(code, self.module.__dict__, "page", None, 0)
+        report: list[str] = []
+        doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append, clear_globs=False)
+        self.module.__dict__.update(test.globs)
+        assert not report, "".join(report)
+
+    def console(self, code: str) -> None:
+        for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", code, re.M):
+            output = self.run(command)
+            if expected:
+                assert doctest.OutputChecker().check_output(expected, output, FLAGS), output
+
+    def run(self, command: str) -> str:
+        words = [sys.executable, "-m", *command.split()]
+        done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    monkeypatch.chdir(tmp_path)
+    modules = dict(sys.modules)
+    yield Page(tmp_path)
+    for name in sys.modules.keys() - modules.keys():
+        if not hasattr(sys.modules[name], "__file__"):
+            del sys.modules[name]
+
+
+def in_order(page: Path) -> list[tuple[str, str]]:
+    return [match.groups() for match in BLOCK.finditer(page.read_text())]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_does_what_it_says(path: Path, page: Page) -> None:
+    for kind, code in in_order(path):
+        getattr(page, kind)(code)
+
+
+ALL_WORDS = "\n".join(path.read_text() for path in PAGES)
+
+
+def documented() -> Iterator[Any]:
+    yield from (f"COINS_{field.name.upper()}" for field in fields(Settings))
+    yield from (f"flask coins {name}" for name in coins_cli.commands)
+    yield from (name for name in vars(signals) if name.startswith(("coins_", "award_")))
+    yield from (name for name in vars(errors) if name.startswith(("Coins", "Invalid", "Missing")))
+    yield from (f"`{outcome.name}`" for outcome in Outcome)
+    yield from (name for name in flask_coins.__all__ if name != "signals")
+
+
+@pytest.mark.parametrize("word", sorted(set(documented())))
+def test_it_is_in_the_docs(word: str) -> None:
+    assert word in ALL_WORDS
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_commands_of_the_readme_are_those_of_ci() -> None:
+    assert 'pip install -e ".[test]" && .venv/bin/pytest' in (ROOT / "README.md").read_text()
+    assert os.access(ROOT / ".ci" / "run", os.R_OK)
