@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import Parameter, iscoroutinefunction, signature
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from flask import has_request_context, request
 from flask.views import View
+from werkzeug.local import LocalProxy
 
 from . import _checks
 from ._ledger import Movement
@@ -63,15 +64,24 @@ class Rule:
         _checks.reason(self.reason)
         _checks.currency(self.currency)
         _checks.limit(self.limit)
-        if isinstance(self.subject, str):
-            _checks.subject(self.subject)
-        if self.when is not None and not callable(self.when):
-            raise InvalidInput(f"when must be a callable of one argument, not {self.when!r}.")
-        if self.methods is not None and not self.methods <= WRITING | {"GET"}:
+        self._check_sources()
+        if self.methods is not None and not set() < self.methods <= WRITING | {"GET"}:
             raise InvalidInput(
                 f"methods are of GET, {', '.join(sorted(WRITING))}, not {sorted(self.methods)}."
             )
         remember_value(self)
+
+    def _check_sources(self) -> None:
+        """Check what may be a callable or a text with names in it."""
+        if self.when is not None and not callable(self.when):
+            raise InvalidInput(f"when must be a callable of one argument, not {self.when!r}.")
+        if self.subject is not None and not callable(self.subject):
+            _checks.subject(self.subject)
+        if self.user is not None and not callable(self.user):
+            _checks.user_id(self.user)
+        for name in ("amount", "when", "user", "subject"):
+            _names_in(getattr(self, name))
+            _check_callable(name, getattr(self, name))
 
     # -- as a decorator -----------------------------------------------------------------------
 
@@ -118,8 +128,8 @@ class Rule:
             for name in _names_in(template):
                 if name not in parameters:
                     raise InvalidInput(
-                        f"{template!r} names {name!r}, but the arguments of {view.__qualname__}"
-                        f" are {', '.join(parameters) or 'none'}."
+                        f"{template!r} names {name!r}, but the arguments of"
+                        f" {getattr(view, '__qualname__', view)} are {', '.join(parameters) or 'none'}."
                     )
 
     # -- as a direct call ---------------------------------------------------------------------
@@ -153,13 +163,15 @@ class Rule:
 
     # -- what paying after a view asks for ----------------------------------------------------
 
-    def counts(self, answer: Any, value: Any) -> bool:
-        """Whether method, status and ``when`` agree that something was earned."""
-        if has_request_context() and not (self._method_counts() and status_of(answer) < 400):
+    def counts(self, value: Any) -> bool:
+        """Whether method, status and ``when`` agree that ``value`` earned something."""
+        if not self._method_counts() or status_of(value) >= 400:
             return False
         return self.when is None or bool(self.when(value))
 
     def _method_counts(self) -> bool:
+        if not has_request_context():
+            return True
         method = request.method
         if self.methods is not None:
             return method in self.methods
@@ -233,7 +245,7 @@ class Rule:
 
     @property
     def _is_constant(self) -> bool:
-        return isinstance(self.subject, (str, int)) and not _names_in(self.subject)
+        return not callable(self.subject) and not _names_in(self.subject)
 
     @property
     def constant_subject(self) -> str | None:
@@ -254,12 +266,32 @@ def _names_in(template: Any) -> list[str]:
     return [name.partition(".")[0].partition("[")[0] for name in fields]
 
 
+def _reads_value(given: Any) -> bool:
+    """Whether ``given`` is to be called; a proxy such as ``current_user`` only looks like it."""
+    return callable(given) and not isinstance(given, LocalProxy)
+
+
+def _check_callable(name: str, given: Any) -> None:
+    if not _reads_value(given):
+        return
+    if iscoroutinefunction(given):
+        raise InvalidInput(f"{name} cannot be async: it is called, not awaited.")
+    try:
+        parameters = signature(given)
+    except (TypeError, ValueError):  # as for some that are written in C
+        return
+    try:
+        parameters.bind(None)
+    except TypeError:
+        raise InvalidInput(
+            f"{name} must take one argument, the view's return value; {given!r} takes {parameters}."
+        ) from None
+
+
 def _resolved(given: Any, due: Due) -> Any:
-    if callable(given):
+    if _reads_value(given):
         return given(due.value)
-    if _names_in(given):
-        return given.format(**due.names())
-    return given
+    return due.fill(given) if _names_in(given) else given
 
 
 def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
@@ -268,10 +300,11 @@ def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
     return None if methods is None else frozenset(method.upper() for method in methods)
 
 
-def _refuse_direct_call(name: str, amount: Any, reason: Any) -> None:
-    if not isinstance(reason, str) or not (callable(amount) or type(amount) is int):
+def _refuse_direct_call(name: str, amount: Any, reason: Any, *more: Any) -> None:
+    if more or not isinstance(reason, str):
+        given = ", ".join(map(repr, (amount, reason, *more)))
         raise InvalidAmount(
-            f"{name}(amount, reason, ...) decorates a view, and got {amount!r}, {reason!r}."
+            f"{name}(amount, reason, ...) decorates a view, and got {given}."
             f" To pay now, call coins.{name}(user, amount, reason, ...)."
         )
 
@@ -280,7 +313,7 @@ def award_once(
     amount: int | Callable[[Any], int],
     reason: str,
     window: Any = "day",
-    *,
+    *more: NoReturn,
     subject: Any = None,
     limit: int = 1,
     methods: Iterable[str] | None = None,
@@ -301,7 +334,7 @@ def award_once(
     ``db.session`` once. Wrong arguments raise :class:`~flask_coins.InvalidInput` where the rule is
     written.
     """
-    _refuse_direct_call("award_once", amount, reason)
+    _refuse_direct_call("award_once", amount, reason, *more)
     return Rule(
         amount,
         reason,
@@ -319,7 +352,7 @@ def award_once(
 def award(
     amount: int | Callable[[Any], int],
     reason: str = "xp_bonus",
-    *,
+    *more: NoReturn,
     subject: Any = None,
     methods: Iterable[str] | None = None,
     when: Callable[[Any], Any] | None = None,
@@ -327,7 +360,7 @@ def award(
     currency: str = "coins",
 ) -> Rule:
     """A rule that pays each time; its arguments are those of :func:`award_once`."""
-    _refuse_direct_call("award", amount, reason)
+    _refuse_direct_call("award", amount, reason, *more)
     return Rule(
         amount, reason, None, subject, 1, _methods(methods), when, user, currency, _caller()
     )

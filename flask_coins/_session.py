@@ -50,9 +50,9 @@ def has_entries(session: Session) -> bool:
     return any(kept.receipt for kept in waiting(session))
 
 
-def host_has_work(session: Session) -> bool:
-    """Whether the host has changed anything in this session that is not committed yet."""
-    if session.new or session.deleted or session.dirty:
+def has_work(session: Session) -> bool:
+    """Whether anything was changed in this session, coins included, that is not committed yet."""
+    if session.new or session.deleted or session.dirty or has_entries(session):
         return True
     return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
 
@@ -89,7 +89,8 @@ def _begun(session: Session, transaction: SessionTransaction, connection: Connec
 def _executing(
     connection: Connection, cursor: Any, statement: str, params: Any, context: Any, many: bool
 ) -> None:
-    if not statement.lstrip().startswith(_READS) and not context.execution_options.get(OWN):
+    reads = statement.lstrip()[:9].upper().startswith(_READS)
+    if not reads and not context.execution_options.get(OWN):
         _written_by_host.add(connection)
 
 

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, after_this_request, g, has_request_context
+from werkzeug.exceptions import HTTPException
 
 from ._faults import is_transient
-from ._session import has_entries, host_has_work
+from ._session import has_entries, has_work
 from ._state import State, current_state
-from .errors import NoUserError
+from .errors import InvalidInput, NoUserError
 from .results import Outcome, Receipt
 
 if TYPE_CHECKING:
@@ -25,23 +26,26 @@ _ATTEMPTS = 5
 
 def status_of(value: Any) -> int:
     """The HTTP status that Flask will make of a view's return ``value``."""
+    if isinstance(value, HTTPException):
+        value = value.get_response()
     status = getattr(value, "status_code", None)
     if isinstance(status, int):
         return status
-    if not isinstance(value, tuple):
+    if not isinstance(value, tuple) or not value:
         return 200
     for part in value[1:2]:
         if isinstance(part, int):
             return int(part)
         if isinstance(part, str):
-            return int(part.split(maxsplit=1)[0])
+            number = part.partition(" ")[0]
+            return int(number) if number.isdecimal() else 0
     return status_of(value[0])
 
 
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = ("answer", "args", "kwargs", "outermost", "rule", "value", "view")
+    __slots__ = ("args", "kwargs", "outermost", "rule", "state", "value", "view")
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -52,10 +56,9 @@ class Due:
         self.kwargs = kwargs
         #: What the rule's callables are given: a view's own return value, or a signal's arguments.
         self.value: Any = None
-        #: What the status is read from.
-        self.answer: Any = None
 
     def __enter__(self) -> Due:
+        self.state = current_state()
         self.outermost = "_coins_due" not in g
         if self.outermost:
             g._coins_due = []
@@ -72,18 +75,33 @@ class Due:
             g.pop("_coins_due")
         if error is not None:
             for each in [self, *(due if self.outermost else ())]:
-                each.refuse(current_state(), Outcome.NOT_EARNED)
+                each.refuse(self.state, Outcome.NOT_EARNED)
             return
-        self.answer = self.value
         due.append(self)
         if self.outermost:
-            settle(current_state(), due, self.value)
+            settle(self.state, due, self.value)
 
-    def names(self) -> Mapping[str, Any]:
-        """The view's arguments by name, for texts such as ``"{goal_id}"``."""
-        if self.args and self.view is not None:
-            return signature(self.view).bind(*self.args, **self.kwargs).arguments
-        return self.kwargs
+    def fill(self, template: str) -> str:
+        """``template``, such as ``"{goal_id}"``, with the arguments of the view or signal in it."""
+        try:
+            try:
+                return template.format(**self.kwargs)
+            except KeyError:
+                return template.format(**self._arguments())
+        except (LookupError, AttributeError) as error:
+            raise InvalidInput(
+                f"{template!r} of {self.rule.reason!r} cannot be filled: {error!r}."
+            ) from error
+
+    def _arguments(self) -> Mapping[str, Any]:
+        """All arguments by name: those given by position and those left to their defaults too."""
+        if self.view is None:
+            return self.kwargs
+        parameters = signature(self.view).parameters
+        defaults = {
+            name: each.default for name, each in parameters.items() if each.default is not each.empty
+        }
+        return {**defaults, **dict(zip(parameters, self.args, strict=False)), **self.kwargs}
 
     def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
         """Tell that nothing was paid, and why."""
@@ -117,27 +135,26 @@ def _settling(due: Due) -> Callable[[Response], Response]:
 def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -> None:
     """Pay what was earned in one transaction with the view's work, and commit it once.
 
-    Nothing is committed or rolled back where no rule counts the view as a success. What ``joins``
-    leaves the commit to the host if the host has changed anything.
+    Nothing is committed or rolled back where ``answer``, what the outermost view returned, is an
+    error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
+    host if the host has changed anything.
     """
     session = state.open_session()
-    at_stake = session is not None and host_has_work(session)
+    at_stake = session is not None and has_work(session)
+    earned = due
     try:
-        earned = [each for each in due if _counts(state, each, answer)]
+        succeeded = status_of(answer) < 400
+        earned = [each for each in due if succeeded and each.rule.counts(each.value)]
+        for each in due:
+            if each not in earned:
+                each.refuse(state, Outcome.NOT_EARNED)
         if earned:
             orders = [each.rule.order(state, each) for each in earned]
             commits = not (joins and at_stake)
             for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
                 state.tell(receipt, user_id)
     except Exception as error:
-        _failed(state, due, error, at_stake)
-
-
-def _counts(state: State, due: Due, answer: Any) -> bool:
-    if due.rule.counts(answer if due.answer is None else due.answer, due.value):
-        return True
-    due.refuse(state, Outcome.NOT_EARNED)
-    return False
+        _failed(state, earned, error, at_stake)
 
 
 def _pay(
