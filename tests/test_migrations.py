@@ -1,0 +1,141 @@
+"""The shipped revisions themselves: never edited once landed, linear, and DDL only."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.pool import NullPool
+
+from flask_coins._install import copy_revisions
+from flask_coins._models import copy_tables
+
+from .hosts import Host
+
+LANDED = {
+    "coins_0001_create_the_coin_tables.py": "1e0f6440eac0f1c7d085059ac69a92137175b5bfd4809ad746c5ad8e56901b57",
+}
+"""A revision that has landed is in hosts' histories: to change it, add another."""
+
+ENVIRONMENT = Path(str(files("flask_coins.migrations")))
+SHIPPED = sorted((ENVIRONMENT / "versions").glob("*.py"))
+DDL = {
+    *("create_table", "drop_table", "create_index", "drop_index", "add_column", "drop_column"),
+    *("batch_alter_table", "alter_column", "f", "get_bind", "get_context"),
+    *("create_check_constraint", "drop_constraint"),
+}
+HAND_MADE = "op.create_table('coin_log', sa.Column('user_id', sa.Integer))"
+
+
+def test_no_landed_revision_was_edited() -> None:
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in SHIPPED}
+    assert digests == LANDED
+
+
+def test_ids_are_numbered_in_one_line_and_files_are_called_after_them() -> None:
+    script = ScriptDirectory(str(ENVIRONMENT))
+    line = [each.revision for each in script.walk_revisions()][::-1]
+    assert line == [f"coins_{number:04}" for number in range(1, len(SHIPPED) + 1)]
+    assert line == [path.name[:10] for path in SHIPPED]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name[:10])
+def test_a_copy_needs_alembic_and_sqlalchemy_only(path: Path) -> None:
+    imports = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+    assert set(imports) <= {"alembic", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name[:10])
+def test_all_names_are_final_and_ours(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        called = ast.unparse(call.func)
+        names = [word.value for word in call.keywords if word.arg == "name"]
+        names += call.args[:1] if called == "op.create_index" else []
+        assert all(re.match(r"op\.f\('(pk|ck|uq|ix)_coin_", ast.unparse(name)) for name in names)
+        assert not called.endswith("Constraint") or names
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name[:10])
+def test_a_revision_is_ddl_only_and_guarded_for_several_databases(path: Path) -> None:
+    text = path.read_text()
+    assert set(re.findall(r"\bop\.(\w+)\(", text)) <= DDL
+    assert (
+        text.count("(engine_name: str = bind_key) -> None:\n    if engine_name != bind_key:") == 2
+    )
+    assert re.search(r"^# Origin: Flask-Coins \S+, revision coins_\d{4}\.$", text, re.MULTILINE)
+
+
+def alembic(url: str) -> Config:
+    options = argparse.Namespace(x=[f"url={url}"])
+    return Config(ENVIRONMENT / "alembic.ini", cmd_opts=options)
+
+
+def test_the_packages_own_environment_agrees_with_the_models(database_url: str) -> None:
+    command.upgrade(alembic(database_url), "head")
+    command.check(alembic(database_url))
+    command.downgrade(alembic(database_url), "base")
+
+
+def test_the_packages_own_environment_asks_for_a_database() -> None:
+    with pytest.raises(Exception, match="Name a database"):
+        command.upgrade(Config(ENVIRONMENT / "alembic.ini"), "head")
+
+
+def plain(index: Any) -> dict[str, Any]:
+    options = index.get("dialect_options", {})
+    return {**index, "dialect_options": {key: str(value) for key, value in options.items()}}
+
+
+def reflected(url: str) -> dict[str, Any]:
+    inspector = sa.inspect(sa.create_engine(url, poolclass=NullPool))
+    return {
+        table: (
+            [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
+            inspector.get_pk_constraint(table),
+            sorted(map(plain, inspector.get_indexes(table)), key=lambda index: str(index["name"])),
+            sorted(inspector.get_check_constraints(table), key=str),
+        )
+        for table in ("coin_balance", "coin_log")
+    }
+
+
+def test_the_revisions_make_what_create_all_makes(database_url: str) -> None:
+    command.upgrade(alembic(database_url), "head")
+    by_revision = reflected(database_url)
+    command.downgrade(alembic(database_url), "base")
+    metadata = sa.MetaData()
+    copy_tables(metadata)
+    metadata.create_all(sa.create_engine(database_url, poolclass=NullPool))
+    assert by_revision == reflected(database_url)
+
+
+@pytest.fixture
+def rebuilt(tmp_path: Path, database_url: str) -> Host:
+    """A new database, and a history that made a ``coin_log`` before Flask-Coins did."""
+    host = Host(tmp_path, database_url).init()
+    host.revision("20240101_a", None, HAND_MADE)
+    with host.create_app().app_context():
+        copy_revisions()
+    return host
+
+
+def test_an_empty_hand_made_log_in_an_older_revision_makes_room(rebuilt: Host) -> None:
+    assert rebuilt.upgraded().db("check").code == 0
+
+
+def test_a_hand_made_log_with_rows_never_goes(rebuilt: Host) -> None:
+    revision = rebuilt.versions / "20240101_a.py"
+    insert = HAND_MADE + "; op.execute('INSERT INTO coin_log VALUES (7)')"
+    revision.write_text(revision.read_text().replace(HAND_MADE, insert))
+    assert "move them over with 'flask coins adopt'" in rebuilt.db("upgrade").text
