@@ -23,7 +23,7 @@ class Base(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Base)
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate(directory=Path(__file__).parent / "migrations")
 login_manager = LoginManager()
 csrf = CSRFProtect()

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, func, select
+from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, exists, func, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from .extensions import Base, coins, db
+from .extensions import Base, db
 from .zones import as_zone
 
 user_permission = Table(
@@ -68,8 +68,9 @@ class User(UserMixin, db.Model):
         return any(held.name == permission for held in self.permissions)
 
     def today(self) -> date:
-        """The date on the user's own calendar."""
-        return coins.now().astimezone(as_zone(self.zone)).date()
+        """The date on the user's own calendar, by the clock that coins are paid by."""
+        now = current_app.extensions["coins"].now()
+        return now.astimezone(as_zone(self.zone)).date()
 
     def give_xp(self, xp: int) -> None:
         """Add ``xp`` in the database, where two requests at once both count."""
@@ -121,7 +122,11 @@ class Variant(db.Model):
 
     def cleared_by(self, user: User) -> bool:
         """Whether no question is left."""
-        return {question.id for question in self.questions} <= self.answered_by(user)
+        answered = exists().where(
+            Attempt.question_id == Question.id, Attempt.user_id == user.id, Attempt.correct
+        )
+        left = select(Question.id).where(Question.variant_id == self.id, ~answered).limit(1)
+        return db.session.scalar(left) is None
 
 
 class Question(db.Model):
@@ -132,7 +137,7 @@ class Question(db.Model):
     number: Mapped[int]
     prompt: Mapped[str] = mapped_column(String(200))
     answer: Mapped[str] = mapped_column(String(80))
-    variant: Mapped[Variant] = relationship(back_populates="questions")
+    variant: Mapped[Variant] = relationship(back_populates="questions", lazy="joined")
 
 
 class Attempt(db.Model):

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from flask import Flask
 
-from flask_coins import Receipt, award_once, redirected
+from flask_coins import award_once, redirected
 
 from .models import User, Variant
 
@@ -32,12 +32,14 @@ WEEKLY_ANSWERS = 10
 XP = {"daily_activity": 5, "correct_answer": 2}
 
 DAILY_LOGIN = award_once(10, "daily_login", "day")
-DAILY_GOAL = award_once(15, "daily_goal", "day")
-WEEKLY_GOAL = award_once(50, "weekly_goal", "week", when=redirected)
-VARIANT_CLEAR = award_once(30, "variant_clear", "forever")
+DAILY_GOAL = {
+    tier: award_once(goal.coins, "daily_goal", "day") for tier, goal in DAILY_GOALS.items()
+}
+WEEKLY_GOAL = award_once(50, "weekly_goal", "week")
+VARIANT_CLEAR = award_once(30, "variant_clear", "forever", subject="{variant}")
 PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
 BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", when=redirected)
-REFERRAL = award_once(20, "referral", "forever")
+REFERRAL = award_once(20, "referral", "forever", subject="{invited}")
 
 
 def update_streak(app: Flask, user: User) -> None:
@@ -56,13 +58,10 @@ def trigger_daily_activity(user: User) -> None:
         user.give_xp(XP["daily_activity"])
 
 
-def complete_daily_goal(user: User) -> Receipt:
-    """Pay the goal that the user has chosen, and its XP with it. The caller commits both."""
-    goal = DAILY_GOALS[user.goal]
-    receipt = DAILY_GOAL.pay(user, amount=goal.coins)
-    if receipt:
-        user.give_xp(goal.xp)
-    return receipt
+def complete_daily_goal(user: User) -> None:
+    """Pay the tier that the user has chosen, once a day for all tiers, and its XP with it."""
+    if DAILY_GOAL[user.goal].pay(user):
+        user.give_xp(DAILY_GOALS[user.goal].xp)
 
 
 def correct_answer(user: User, variant: Variant) -> None:

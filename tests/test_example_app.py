@@ -85,7 +85,7 @@ def answer(client: FlaskClient, count: int) -> None:
 
 def first_id(app: Flask, model: type[Boss | Paragraph]) -> int:
     with app.app_context():
-        return db.session.scalars(select(model.id)).first() or 0
+        return db.session.scalars(select(model.id).order_by(model.id)).first() or 0
 
 
 def test_a_sign_up_is_a_login_and_logins_pay_once_a_day(app: Flask, ada: FlaskClient) -> None:
@@ -112,10 +112,10 @@ def test_the_streak_grows_by_the_day_and_a_missed_day_ends_it(app: Flask, ada: F
     assert user(app).xp == 4 * 5
 
 
-def test_a_traveller_cannot_log_in_twice_in_one_day(app: Flask, ada: FlaskClient) -> None:
+def test_a_traveller_is_not_paid_twice_for_one_day(app: Flask, ada: FlaskClient) -> None:
     for zone in ("Pacific/Kiritimati", "-11:00", "Europe/Berlin"):
         assert log_in(app, "ada", zone=zone) == 303
-    assert (paid(app), user(app).streak) == ({"daily_login": 10}, 1)
+    assert paid(app) == {"daily_login": 10}
 
 
 @pytest.mark.parametrize("tier", DAILY_GOALS)
@@ -123,7 +123,7 @@ def test_a_daily_goal_pays_its_coins_and_xp_once(app: Flask, ada: FlaskClient, t
     goal = DAILY_GOALS[tier]
     ada.post("/account", data={"zone": "UTC", "goal": tier})
     answer(ada, goal.answers - 1)
-    assert ada.post("/goals/daily").status_code == 200
+    assert ada.post("/goals/daily").status_code == 409
     assert paid(app)["daily_goal"] == 0
     answer(ada, 1)
     for _ in range(2):
@@ -143,13 +143,13 @@ def test_another_tier_on_the_same_day_pays_nothing_more(app: Flask, ada: FlaskCl
 def test_yesterdays_answers_do_not_count_today(app: Flask, ada: FlaskClient) -> None:
     answer(ada, 5)
     with travel(app, NOON + DAY):
-        assert ada.post("/goals/daily").status_code == 200
+        assert ada.post("/goals/daily").status_code == 409
     assert paid(app)["daily_goal"] == 0
 
 
 def test_the_weekly_goal_pays_once_a_week(app: Flask, ada: FlaskClient) -> None:
     answer(ada, 9)
-    assert ada.post("/goals/weekly").status_code == 200
+    assert ada.post("/goals/weekly").status_code == 409
     answer(ada, 1)
     ada.post("/goals/weekly")
     with travel(app, NOON + DAY):
@@ -254,8 +254,8 @@ def test_the_history_is_read_page_by_page(app: Flask, ada: FlaskClient) -> None:
     first = ada.get("/history").text
     older = re.search(r'href="(/history\?before=\d+)"', first)
     assert older
-    assert first.count("Daily login") == 25
-    assert ada.get(older[1]).text.count("Daily login") == 5
+    assert first.count("<td>Daily login") == 25
+    assert ada.get(older[1]).text.count("<td>Daily login") == 5
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_seed_and_replay_are_commands(app: Flask) -> None:
     runner = app.test_cli_runner()
     assert runner.invoke(args=["seed"]).exit_code == 0
     result = runner.invoke(args=["replay", "--limit", "3", "--json"])
-    assert json.loads(result.stdout) == {"daily_goal": 15, "daily_login": 10, "total": 25}
+    assert json.loads(result.stdout) == {"daily_goal": 25, "daily_login": 10, "total": 35}
     assert "total" in runner.invoke(args=["replay", "--limit", "3"]).stdout
 
 
@@ -332,7 +332,7 @@ def expected() -> list[replay_oracle.Payment]:
 
 def read(replay: Replay, query: str) -> list[tuple]:
     with replay.app.app_context():
-        return [row._tuple() for row in db.session.execute(text(query))]
+        return [tuple(row) for row in db.session.execute(text(query))]
 
 
 def test_the_replay_agrees_on_every_single_decision(

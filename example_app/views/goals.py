@@ -1,6 +1,6 @@
 """The goals of the day and of the week."""
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
@@ -21,10 +21,9 @@ def index() -> str:
 @bp.post("/daily")
 @login_required
 def complete_daily() -> ResponseReturnValue:
-    """The direct call, before the view's own commit: the XP depend on the receipt."""
+    """The direct call, before the view's own commit: the XP ride on the coins."""
     if current_user.correct_today() < DAILY_GOALS[current_user.goal].answers:
-        flash("You are not there yet.")
-        return index()
+        abort(409, "You are not there yet.")
     complete_daily_goal(current_user)
     db.session.commit()
     return redirect(url_for("goals.index"), 303)
@@ -34,8 +33,7 @@ def complete_daily() -> ResponseReturnValue:
 @login_required
 @WEEKLY_GOAL
 def complete_weekly() -> ResponseReturnValue:
-    """The rule above the view: it pays when the view redirects."""
+    """The rule above the view: it pays unless the view fails, and commits."""
     if current_user.correct_this_week() < WEEKLY_ANSWERS:
-        flash("You are not there yet.")
-        return index()
+        abort(409, "You are not there yet.")
     return redirect(url_for("goals.index"), 303)
