@@ -19,15 +19,17 @@ def load_user(user_id: str) -> User | None:
 
 
 @coins.timezone_loader
-def zone_of_user(user_id: str) -> tzinfo:
+def zone_of_user(user_id: str) -> tzinfo | None:
     """A user's day begins at midnight in their own zone."""
-    return as_zone(db.session.get(User, int(user_id)).zone)
+    user = load_user(user_id)
+    return as_zone(user.zone) if user else None
 
 
 @coins.eligible_check
 def may_earn(user_id: str, reason: str) -> bool:
     """Staff, whose accounts do not hold this permission, test the lessons without pay."""
-    return db.session.get(User, int(user_id)).may("earn_coins")
+    user = load_user(user_id)
+    return user is not None and user.may("earn_coins")
 
 
 def init_app(app: Flask) -> None:

@@ -9,13 +9,13 @@ from datetime import timedelta
 
 from flask import Flask
 
-from flask_coins import award_once, redirected
+from flask_coins import Reward, award_once, redirected
 
 from .models import User, Variant
 
 
 @dataclass(frozen=True)
-class Goal:
+class Tier:
     """A daily goal: so many correct answers in a day, and what they are worth."""
 
     answers: int
@@ -23,18 +23,16 @@ class Goal:
     xp: int
 
 
-DAILY_GOALS = {
-    "easy": Goal(answers=1, coins=15, xp=10),
-    "medium": Goal(answers=3, coins=25, xp=20),
-    "hard": Goal(answers=5, coins=40, xp=40),
+TIERS = {
+    "easy": Tier(answers=1, coins=15, xp=10),
+    "medium": Tier(answers=3, coins=25, xp=20),
+    "hard": Tier(answers=5, coins=40, xp=40),
 }
 WEEKLY_ANSWERS = 10
 XP = {"daily_activity": 5, "correct_answer": 2}
 
 DAILY_LOGIN = award_once(10, "daily_login", "day")
-DAILY_GOAL = {
-    tier: award_once(goal.coins, "daily_goal", "day") for tier, goal in DAILY_GOALS.items()
-}
+DAILY_GOAL = {name: award_once(tier.coins, "daily_goal", "day") for name, tier in TIERS.items()}
 WEEKLY_GOAL = award_once(50, "weekly_goal", "week")
 VARIANT_CLEAR = award_once(30, "variant_clear", "forever", subject="{variant}")
 PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
@@ -61,7 +59,7 @@ def trigger_daily_activity(user: User) -> None:
 def complete_daily_goal(user: User) -> None:
     """Pay the tier that the user has chosen, once a day for all tiers, and its XP with it."""
     if DAILY_GOAL[user.goal].pay(user):
-        user.give_xp(DAILY_GOALS[user.goal].xp)
+        user.give_xp(TIERS[user.goal].xp)
 
 
 def correct_answer(user: User, variant: Variant) -> None:
@@ -69,3 +67,8 @@ def correct_answer(user: User, variant: Variant) -> None:
     user.give_xp(XP["correct_answer"])
     if variant.cleared_by(user):
         VARIANT_CLEAR.pay(user, subject=variant)
+
+
+def is_for(user: User, reward: Reward) -> bool:
+    """Whether to show ``reward`` to ``user``: of the daily goals only the chosen tier."""
+    return reward.reason != "daily_goal" or reward.amount == TIERS[user.goal].coins

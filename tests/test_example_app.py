@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import flask_migrate
 import pytest
@@ -19,11 +26,12 @@ from example_app import create_app, seeds
 from example_app.extensions import coins, db
 from example_app.models import Boss, Paragraph, Permission, Question, User
 from example_app.replay import ACTIVITY, CONFIG, Replay, read_events
-from example_app.rewards import DAILY_GOALS
+from example_app.rewards import TIERS
 from flask_coins.testing import travel
 
 from . import replay_oracle
 
+ROOT = Path(__file__).parents[1]
 NOON = datetime(2026, 6, 3, 12, tzinfo=timezone.utc)
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 
@@ -118,23 +126,23 @@ def test_a_traveller_is_not_paid_twice_for_one_day(app: Flask, ada: FlaskClient)
     assert paid(app) == {"daily_login": 10}
 
 
-@pytest.mark.parametrize("tier", DAILY_GOALS)
-def test_a_daily_goal_pays_its_coins_and_xp_once(app: Flask, ada: FlaskClient, tier: str) -> None:
-    goal = DAILY_GOALS[tier]
-    ada.post("/account", data={"zone": "UTC", "goal": tier})
-    answer(ada, goal.answers - 1)
+@pytest.mark.parametrize("name", TIERS)
+def test_a_daily_goal_pays_its_coins_and_xp_once(app: Flask, ada: FlaskClient, name: str) -> None:
+    tier = TIERS[name]
+    ada.post("/account", data={"zone": "UTC", "goal": name})
+    answer(ada, tier.answers - 1)
     assert ada.post("/goals/daily").status_code == 409
     assert paid(app)["daily_goal"] == 0
     answer(ada, 1)
     for _ in range(2):
         assert ada.post("/goals/daily").status_code == 303
-    assert paid(app)["daily_goal"] == goal.coins
-    assert user(app).xp == 5 + 2 * goal.answers + goal.xp
+    assert paid(app)["daily_goal"] == tier.coins
+    assert user(app).xp == 5 + 2 * tier.answers + tier.xp
 
 
 def test_another_tier_on_the_same_day_pays_nothing_more(app: Flask, ada: FlaskClient) -> None:
     answer(ada, 5)
-    for tier in DAILY_GOALS:
+    for tier in TIERS:
         ada.post("/account", data={"zone": "UTC", "goal": tier})
         ada.post("/goals/daily")
     assert paid(app)["daily_goal"] == 15
@@ -314,6 +322,29 @@ def test_seed_and_replay_are_commands(app: Flask) -> None:
     result = runner.invoke(args=["replay", "--limit", "3", "--json"])
     assert json.loads(result.stdout) == {"daily_goal": 25, "daily_login": 10, "total": 35}
     assert "total" in runner.invoke(args=["replay", "--limit", "3"]).stdout
+
+
+def test_the_demo_command_sets_everything_up_and_serves(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "flask", "--app", "example_app", "demo", "--port", str(port)]
+    env = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert "Sign up" in first_page(f"http://127.0.0.1:{port}/signup")
+        finally:
+            server.terminate()
+
+
+def first_page(url: str) -> str:
+    for _ in range(300):
+        try:
+            with urlopen(url) as response:
+                return str(response.read().decode())
+        except URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} was never served")
 
 
 @pytest.fixture(scope="module")

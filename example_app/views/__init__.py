@@ -41,7 +41,7 @@ def flash_receipts(response: Response) -> Response:
 
 def describe(receipt: Receipt) -> str | None:
     """The message for a receipt; None for what the user need not know."""
-    if receipt and receipt.entry.user_id == current_user.get_id():
+    if receipt.entry and receipt.entry.user_id == current_user.get_id():
         return f"+{receipt.amount} coins: {words(receipt.reason)}"
     if receipt.outcome is Outcome.ALREADY and receipt.next_at:
         return f"{words(receipt.reason)} is paid; again from {local_time(receipt.next_at)}."

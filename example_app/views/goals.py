@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from ..extensions import db
-from ..rewards import DAILY_GOALS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal
+from ..rewards import TIERS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal
 
 bp = Blueprint("goals", __name__, url_prefix="/goals")
 
@@ -14,7 +14,7 @@ bp = Blueprint("goals", __name__, url_prefix="/goals")
 @login_required
 def index() -> str:
     return render_template(
-        "goals.html", goal=DAILY_GOALS[current_user.goal], weekly_answers=WEEKLY_ANSWERS
+        "goals.html", tier=TIERS[current_user.goal], weekly_answers=WEEKLY_ANSWERS
     )
 
 
@@ -22,7 +22,7 @@ def index() -> str:
 @login_required
 def complete_daily() -> ResponseReturnValue:
     """The direct call, before the view's own commit: the XP ride on the coins."""
-    if current_user.correct_today() < DAILY_GOALS[current_user.goal].answers:
+    if current_user.correct_today() < TIERS[current_user.goal].answers:
         abort(409, "You are not there yet.")
     complete_daily_goal(current_user)
     db.session.commit()

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from ..extensions import coins, db
 from ..models import Achievement
-from ..rewards import DAILY_GOALS
+from ..rewards import TIERS, is_for
 
 bp = Blueprint("home", __name__)
 PAGE_SIZE = 25
@@ -17,8 +17,11 @@ PAGE_SIZE = 25
 def dashboard() -> str:
     if not current_user.is_authenticated:
         return render_template("welcome.html")
-    achievements = db.session.scalars(select(Achievement).order_by(Achievement.id)).all()
-    return render_template("dashboard.html", achievements=achievements, status=coins.status())
+    return render_template(
+        "dashboard.html",
+        rewards=[each for each in coins.status() if is_for(current_user, each)],
+        achievements=db.session.scalars(select(Achievement).order_by(Achievement.id)).all(),
+    )
 
 
 @bp.get("/history")
@@ -32,7 +35,7 @@ def history() -> str:
 @bp.get("/account")
 @login_required
 def account() -> str:
-    return render_template("account.html", goals=DAILY_GOALS)
+    return render_template("account.html", tiers=TIERS)
 
 
 @bp.post("/account")
@@ -44,6 +47,6 @@ def change_account() -> ResponseReturnValue:
     except ValueError as error:
         flash(str(error))
         return account(), 400
-    current_user.goal = goal if goal in DAILY_GOALS else current_user.goal
+    current_user.goal = goal if goal in TIERS else current_user.goal
     db.session.commit()
     return redirect(url_for("home.account"), 303)
