@@ -95,11 +95,11 @@ def is_anonymous(user: Any) -> bool:
 
 def user_id(user: Any) -> str:
     """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL."""
+    if type(user) is int:
+        return str(user)
     user = _unwrapped(user)
     if is_anonymous(user):
         raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
-    if type(user) is int:
-        return str(user)
     plain = _plain(getattr(user, "coins_id", user))
     if plain is None and callable(getattr(user, "get_id", None)):
         plain = _plain(user.get_id())

@@ -51,10 +51,11 @@ def utc_now() -> dt.datetime:
 
 def current_state() -> State:
     """The state of the current app; a clear error where ``init_app`` was never called."""
-    state = current_app.extensions.get("coins")
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    state = app.extensions.get("coins")
     if not isinstance(state, State):
         raise CoinsError(
-            f"Flask-Coins is not set up on the app {current_app.name!r}. Did you forget to call"
+            f"Flask-Coins is not set up on the app {app.name!r}. Did you forget to call"
             " coins.init_app(app, db), or create several apps or Coins?"
         )
     return state
@@ -265,9 +266,8 @@ class State:
 
     def tell(self, receipt: Receipt, user_id: str | None) -> None:
         """Show a receipt that is true by now: in ``g``, in the response and by a signal."""
-        if "coins_receipts" not in g:
-            g.coins_receipts = []
-        g.coins_receipts.append(receipt)
+        context = vars(g._get_current_object())  # type: ignore[attr-defined]
+        context.setdefault("coins_receipts", []).append(receipt)
         if receipt and has_request_context():
             after_this_request(lambda response: add_to_header(response, receipt))
         signals.send(self.app, receipt, user_id)

@@ -45,7 +45,7 @@ def status_of(value: Any) -> int:
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = ("args", "kwargs", "outermost", "rule", "state", "value", "view")
+    __slots__ = ("args", "context", "kwargs", "outermost", "rule", "state", "value", "view")
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -59,9 +59,9 @@ class Due:
 
     def __enter__(self) -> Due:
         self.state = current_state()
-        self.outermost = "_coins_due" not in g
-        if self.outermost:
-            g._coins_due = []
+        self.context = vars(g._get_current_object())  # type: ignore[attr-defined]
+        mine: list[Due] = []
+        self.outermost = self.context.setdefault("_coins_due", mine) is mine
         return self
 
     def __exit__(
@@ -70,9 +70,9 @@ class Due:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        due: list[Due] = g._coins_due
+        due: list[Due] = self.context["_coins_due"]
         if self.outermost:
-            g.pop("_coins_due")
+            del self.context["_coins_due"]
         if error is not None:
             for each in [self, *(due if self.outermost else ())]:
                 each.refuse(self.state, Outcome.NOT_EARNED)
