@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from ._models import balances, log
 
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _FIGURES = ("balance", "earned", "spent")
+_AT_ONCE = 1000
 
 
 class Fault(NamedTuple):
@@ -21,7 +22,68 @@ class Fault(NamedTuple):
     what: str
 
 
-def _sums() -> sa.Select[Any]:
+class Users(NamedTuple):
+    """Those whose ids come behind ``after``, up to ``last``; None is no bound."""
+
+    after: str | None = None
+    last: str | None = None
+
+    def of(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        """The condition that picks their rows."""
+        user_id = table.c.user_id
+        behind = sa.true() if self.after is None else user_id > self.after
+        return behind if self.last is None else sa.and_(behind, user_id <= self.last)
+
+
+def count(connection: sa.Connection) -> int:
+    """How many balances there are."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(balances)) or 0
+
+
+def faults(
+    connection: sa.Connection, seen: Callable[[int], object] = lambda number: None
+) -> Iterator[Fault]:
+    """Every place where balance, sums and chain disagree.
+
+    It goes through some thousand balances at a time, and tells ``seen`` how many. Each kind of
+    fault is found by one statement, so on one snapshot: an app may go on paying meanwhile.
+    """
+    for users in _ranges(connection):
+        yield from _unequal(connection, users)
+        yield from _broken(connection, users)
+        seen(_AT_ONCE)
+
+
+def _ranges(connection: sa.Connection) -> Iterator[Users]:
+    """All users there can be, also those who are in the log alone."""
+    after: str | None = None
+    while True:
+        behind = Users(after).of(balances)
+        ids = sa.select(balances.c.user_id).where(behind).order_by(balances.c.user_id)
+        last = connection.scalar(ids.limit(1).offset(_AT_ONCE - 1))
+        yield Users(after, last)
+        if last is None:
+            return
+        after = last
+
+
+def _unequal(connection: sa.Connection, users: Users) -> Iterator[Fault]:
+    for user_id, currency, *figures in connection.execute(_sums(users)):
+        balance, earned, spent, log_balance, log_earned, log_spent = map(int, figures)
+        yield Fault(
+            user_id,
+            currency,
+            f"coin_balance has {balance} (earned {earned}, spent {spent}), "
+            f"the log {log_balance} (earned {log_earned}, spent {log_spent})",
+        )
+
+
+def _broken(connection: sa.Connection, users: Users) -> Iterator[Fault]:
+    for user_id, currency, entry, before, amount, after in connection.execute(_chain(users)):
+        yield Fault(user_id, currency, f"entry {entry}: {before} {amount:+d} is not {after}")
+
+
+def _sums(users: Users) -> sa.Select[Any]:
     """Each balance row beside the sums of its log; either side may lack the other."""
     amount = log.c.amount
     rows = sa.select(
@@ -29,7 +91,7 @@ def _sums() -> sa.Select[Any]:
         balances.c.currency,
         *(balances.c[name].label(name) for name in _FIGURES),
         *(_ZERO.label(f"log_{name}") for name in _FIGURES),
-    )
+    ).where(users.of(balances))
     entries = sa.select(
         log.c.user_id,
         log.c.currency,
@@ -37,7 +99,7 @@ def _sums() -> sa.Select[Any]:
         amount.label("log_balance"),
         sa.case((amount > 0, amount), else_=0).label("log_earned"),
         sa.case((amount < 0, -amount), else_=0).label("log_spent"),
-    )
+    ).where(users.of(log))
     both = sa.union_all(rows, entries).subquery()
     kept = {name: sa.func.sum(both.c[name]) for name in _FIGURES}
     logged = {name: sa.func.sum(both.c[f"log_{name}"]) for name in _FIGURES}
@@ -49,38 +111,25 @@ def _sums() -> sa.Select[Any]:
     )
 
 
-def _chain() -> sa.Select[Any]:
+def _chain(users: Users) -> sa.Select[Any]:
     """Entries whose ``balance_after`` is not that of the entry before plus their own amount."""
     before = sa.func.lag(log.c.balance_after, 1, 0).over(
         partition_by=(log.c.user_id, log.c.currency), order_by=log.c.id
     )
-    links = sa.select(
-        log.c.user_id,
-        log.c.currency,
-        log.c.id,
-        before.label("before"),
-        log.c.amount,
-        log.c.balance_after,
-    ).subquery()
+    links = (
+        sa.select(
+            log.c.user_id,
+            log.c.currency,
+            log.c.id,
+            before.label("before"),
+            log.c.amount,
+            log.c.balance_after,
+        )
+        .where(users.of(log))
+        .subquery()
+    )
     return (
         sa.select(*links.c)
         .where(links.c.balance_after != links.c.before + links.c.amount)
         .order_by(links.c.id)
     )
-
-
-def faults(connection: sa.Connection) -> Iterator[Fault]:
-    """Every place where balance, sums and chain disagree.
-
-    Each kind is found by one statement, so on one snapshot: an app may go on paying meanwhile.
-    """
-    for user_id, currency, *figures in connection.execute(_sums()):
-        balance, earned, spent, log_balance, log_earned, log_spent = map(int, figures)
-        yield Fault(
-            user_id,
-            currency,
-            f"coin_balance has {balance} (earned {earned}, spent {spent}), "
-            f"the log {log_balance} (earned {log_earned}, spent {log_spent})",
-        )
-    for user_id, currency, entry, before, amount, after in connection.execute(_chain()):
-        yield Fault(user_id, currency, f"entry {entry}: {before} {amount:+d} is not {after}")

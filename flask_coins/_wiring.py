@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flask import Flask
 
 from ._rewards import unreached_views
 from ._state import State
 from .errors import CoinsWarning
 
+_NO_RESOLVER = (
+    "Nobody says who the current user is: write a @coins.current_user_loader, set up Flask-Login,"
+    " or set g.user in a before_request function."
+)
+
 
 def faults(state: State) -> list[str]:
     """One sentence for each fault in how ``state.app`` is wired, with what to do."""
-    return [*unreached_views(state.app), *_no_user_resolver(state), *_overlapping_routes(state)]
+    return [*unreached_rules(state), *unknown_user(state), *overlapping_routes(state)]
 
 
 def warn_once(state: State) -> Callable[[], None]:
@@ -28,17 +37,23 @@ def warn_once(state: State) -> Callable[[], None]:
     return check
 
 
-def _no_user_resolver(state: State) -> list[str]:
-    if state.loaders.current_user or hasattr(state.app, "login_manager"):
+def unreached_rules(state: State) -> list[str]:
+    """Rules that stand above their route."""
+    return unreached_views(state.app)
+
+
+def unknown_user(state: State) -> list[str]:
+    """That nobody says who the current user is."""
+    app = state.app
+    if state.loaders.current_user or hasattr(app, "login_manager"):
         return []
-    fault = (
-        "Nobody says who the current user is: neither @coins.current_user_loader nor Flask-Login"
-        " is set up. That is right only where a before_request function sets g.user."
-    )
-    return [fault]
+    if any(_names_user(function) for function in _before_views(app)):
+        return []
+    return [_NO_RESOLVER]
 
 
-def _overlapping_routes(state: State) -> list[str]:
+def overlapping_routes(state: State) -> list[str]:
+    """Routes of the host's under the prefix of the blueprint."""
     prefix = state.settings.url_prefix
     if prefix is None:
         return []
@@ -49,3 +64,15 @@ def _overlapping_routes(state: State) -> list[str]:
         if (rule.rule == prefix or rule.rule.startswith(prefix + "/"))
         and not rule.endpoint.startswith("coins.")
     ]
+
+
+def _before_views(app: Flask) -> Iterator[Callable[..., Any]]:
+    for registry in (app.before_request_funcs, app.url_value_preprocessors):
+        for functions in registry.values():
+            yield from functions
+
+
+def _names_user(function: Callable[..., Any]) -> bool:
+    """Whether the function seems to set ``g.user``."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and "user" in code.co_names

@@ -1,10 +1,21 @@
-"""The JSON API of the current user's coins."""
+"""The JSON API of the current user's coins. Nobody reads anybody else's."""
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
+
+from . import _api, _problems
 
 
 def make_blueprint() -> Blueprint:
-    """A blueprint named ``coins`` with every route of the extension."""
-    return Blueprint("coins", __name__)
+    """A blueprint named ``coins`` with every route of the extension, and its own error handlers."""
+    blueprint = Blueprint("coins", __name__)
+    _api.add_routes(blueprint)
+    _problems.add_handlers(blueprint)
+    blueprint.after_request(_keep_private)
+    return blueprint
+
+
+def _keep_private(response: Response) -> Response:
+    response.headers["Cache-Control"] = "private, no-store"
+    return response

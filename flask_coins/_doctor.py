@@ -1,0 +1,139 @@
+"""What ``flask coins doctor`` looks at: everything that would make coins go wrong silently."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from alembic.util import CommandError
+from flask import Flask
+from sqlalchemy.exc import DBAPIError
+
+from . import _install, _settings, _wiring
+from ._models import balances, log
+from ._state import State
+from .errors import CoinsError, CoinsWarning
+
+_OURS = (log, balances)
+_CURES = {"coin_log": "move its rows over with 'flask coins adopt'", "coin_balance": "rename it"}
+
+
+class Check(NamedTuple):
+    """One thing that was looked at; without faults its claim is true."""
+
+    name: str
+    claim: str
+    faults: list[str]
+
+
+def examine(app: Flask) -> Iterator[Check]:
+    """Look at everything, in an app context; nothing is changed.
+
+    Where the extension is not initialised on ``app`` there is nothing else to look at.
+    """
+    state = app.extensions.get("coins")
+    if not isinstance(state, State):
+        yield Check("extension", "Flask-Coins is initialised.", _not_initialised(app))
+        return
+    yield Check("extension", "Flask-Coins is initialised.", [])
+    for name, claim, look in _LOOKS:
+        yield Check(name, claim, _found(look, state))
+
+
+def _found(look: Callable[[State], list[str]], state: State) -> list[str]:
+    try:
+        return look(state)
+    except (CoinsError, CommandError) as error:
+        return [str(error)]
+    except DBAPIError as error:
+        return [f"The database cannot be asked: {error.orig}"]
+
+
+def _not_initialised(app: Flask) -> list[str]:
+    absent = (
+        f"{app.name!r} has no Flask-Coins: call coins.init_app(app, db) after db.init_app(app)."
+    )
+    if not _holds_coins(app.extensions.get("sqlalchemy")):
+        return [absent]
+    return [absent, "The next 'flask db migrate' would drop the coin tables of the database."]
+
+
+def _holds_coins(db: Any) -> bool:
+    for engine in db.engines.values() if db else ():
+        try:
+            inspector = sa.inspect(engine)
+            if any(_is_ours(inspector, table.name) for table in _OURS):
+                return True
+        except DBAPIError:
+            continue
+    return False
+
+
+def _is_ours(inspector: sa.Inspector, name: str) -> bool:
+    return inspector.has_table(name) and not _install.is_foreign(inspector, name)
+
+
+def _settings_faults(state: State) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", CoinsWarning)
+        _settings.read(state.app.config)
+    return [str(warning.message) for warning in found]
+
+
+def _table_faults(state: State) -> list[str]:
+    inspector = sa.inspect(state.session.get_bind(clause=state.table))
+    return [fault for table in _OURS for fault in _faults_of(inspector, table)]
+
+
+def _faults_of(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
+    name = table.name
+    if not inspector.has_table(name):
+        yield f"The table {name} is missing: run 'flask db upgrade'."
+    elif _install.is_foreign(inspector, name):
+        yield f"The table {name} is not Flask-Coins' own: {_CURES[name]}."
+    elif lacking := _lacking(inspector, table):
+        yield (
+            f"The table {name} lacks {', '.join(lacking)}: run 'flask db upgrade'; if that does not"
+            " help, 'flask db migrate' writes a revision that does."
+        )
+
+
+def _lacking(inspector: sa.Inspector, table: sa.Table) -> list[str]:
+    columns = {column["name"] for column in inspector.get_columns(table.name)}
+    indexes = {(each["name"], bool(each["unique"])) for each in inspector.get_indexes(table.name)}
+    return [
+        *(f"the column {column.name}" for column in table.columns if column.name not in columns),
+        *sorted(
+            f"the {'unique ' * bool(index.unique)}index {index.name}"
+            for index in table.indexes
+            if (index.name, bool(index.unique)) not in indexes
+        ),
+    ]
+
+
+def _revision_faults(state: State) -> list[str]:
+    """Nothing where there is no Flask-Migrate: such a host makes its tables in its own way."""
+    if "migrate" not in state.app.extensions:
+        return []
+    found = _install.state()
+    sentences = {
+        "{} is not in the migrations folder: run 'flask db upgrade' or 'flask coins install'.": (
+            found.missing
+        ),
+        "{} is not committed, or was changed: commit it.": found.uncommitted,
+        "{} has not been run: run 'flask db upgrade'.": found.pending,
+        "{} has been run, and its file is lost: restore it from version control.": found.unknown,
+    }
+    return [sentence.format(it) for sentence, found in sentences.items() for it in found]
+
+
+_LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
+    ("settings", "Every COINS_ setting is known.", _settings_faults),
+    ("rules", "Every rule stands below its route.", _wiring.unreached_rules),
+    ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
+    ("user", "The current user can be told.", _wiring.unknown_user),
+    ("tables", "Both tables are there, with their columns and indexes.", _table_faults),
+    ("revisions", "No revision is missing, uncommitted or still to be run.", _revision_faults),
+)
