@@ -316,6 +316,16 @@ def test_its_migrations_make_its_tables_and_write_nothing_new(tmp_path: Path) ->
     assert sorted(versions.glob("*.py")) == files
 
 
+def test_its_copies_are_the_shipped_revisions() -> None:
+    def steps(folder: Path) -> list[str]:
+        files = sorted((folder / "versions").glob("coins_*.py"))
+        return [file.read_text().partition("branch_labels")[2] for file in files]
+
+    shipped = steps(ROOT / "migrations")
+    assert all(shipped)
+    assert steps(ROOT / "example_app" / "migrations") == shipped
+
+
 def test_seed_and_replay_are_commands(app: Flask) -> None:
     runner = app.test_cli_runner()
     assert runner.invoke(args=["seed"]).exit_code == 0
