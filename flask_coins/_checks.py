@@ -26,15 +26,24 @@ Pass an id (int, str, UUID) or a mapped object, or give the class a coins_id:
         return f"student:{self.id}\""""
 
 
+def shown(value: Any) -> str:
+    """``repr(value)`` for a message, cut short; also of what cannot be printed."""
+    try:
+        words = repr(value)
+    except Exception:  # noqa: BLE001  # the error to tell of is another
+        return f"this {type(value).__name__}"
+    return words if len(words) <= 80 else f"{words[:79]}…"
+
+
 def text(value: Any, name: str, longest: int, error: type[InvalidInput] = InvalidInput) -> str:
     """``value`` if it is a str of 1 to ``longest`` characters that every database keeps as it is."""
     if not isinstance(value, str):
-        raise error(f"{name} must be a str, not {value!r}.")
+        raise error(f"{name} must be a str, not {shown(value)}.")
     if not 1 <= len(value) <= longest:
         raise error(f"{name} must have 1 to {longest} characters, not {len(value)}.")
     if _FORBIDDEN.search(value):
         raise error(
-            f"{name} {value!r} must not end in a space nor hold control characters or surrogates."
+            f"{name} {shown(value)} must not end in a space nor hold control characters or surrogates."
         )
     return str.__str__(value)  # an enum's own str() would be its name
 
@@ -42,7 +51,7 @@ def text(value: Any, name: str, longest: int, error: type[InvalidInput] = Invali
 def amount(value: Any) -> int:
     """``value`` if it is a whole number of coins that can be moved."""
     if type(value) is not int or not 1 <= value <= MAX_AMOUNT:
-        raise InvalidAmount(f"An amount is an int from 1 to {MAX_AMOUNT:,}, not {value!r}.")
+        raise InvalidAmount(f"An amount is an int from 1 to {MAX_AMOUNT:,}, not {shown(value)}.")
     return value
 
 
@@ -64,7 +73,7 @@ def idempotency_key(value: Any) -> str | None:
 def limit(value: Any) -> int:
     """How often a window may pay: 1 to 1000."""
     if type(value) is not int or not 1 <= value <= 1000:
-        raise InvalidInput(f"A limit is an int from 1 to 1000, not {value!r}.")
+        raise InvalidInput(f"A limit is an int from 1 to 1000, not {shown(value)}.")
     return value
 
 
@@ -81,9 +90,13 @@ def subject(value: Any) -> str:
     """The stored form of a subject; the empty text stands for none."""
     if value is None:
         return ""
-    plain = _plain(_unwrapped(value))
+    value = _unwrapped(value)
+    state = _saved(value)
+    plain = _plain(value) if state is None or state.identity else None
     if plain is None:
-        raise InvalidSubject(f"A subject is a str, int, UUID or a mapped object, not {value!r}.")
+        raise InvalidSubject(
+            f"A subject is a str, int, UUID or a saved, mapped object, not {shown(value)}."
+        )
     return text(plain, "A subject", 128, InvalidSubject)
 
 
@@ -95,16 +108,18 @@ def is_anonymous(user: Any) -> bool:
 
 def user_id(user: Any) -> str:
     """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL."""
-    if type(user) is int:
-        return str(user)
-    user = _unwrapped(user)
-    if is_anonymous(user):
-        raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
+    if type(user) is not int:
+        user = _unwrapped(user)
+        if is_anonymous(user):
+            raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
+        state = _saved(user)
+        if state is not None and state.identity is None:
+            raise InvalidInput(f"{shown(user)} has no identity: add it to the session. {_COINS_ID}")
     plain = _plain(getattr(user, "coins_id", user))
-    if plain is None and callable(getattr(user, "get_id", None)):
+    if plain is None and not isinstance(user, type) and callable(getattr(user, "get_id", None)):
         plain = _plain(user.get_id())
     if plain is None:
-        raise InvalidInput(f"{user!r} has no id that coins could be kept under. {_COINS_ID}")
+        raise InvalidInput(f"{shown(user)} has no id that coins could be kept under. {_COINS_ID}")
     return text(plain, "A user id", 64)
 
 
@@ -119,18 +134,19 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(int(value))
+        # Python prints no numbers beyond some length; those are refused as too long.
+        return str(int(value)) if value.bit_length() <= 512 else "9" * 155
+    state = _saved(value)
+    if state is None or state.identity is None or len(state.identity) != 1:
+        return None
+    return _plain(state.identity[0])
+
+
+def _saved(value: Any) -> InstanceState[Any] | None:
+    """The state of a mapped object; a pending one is flushed first, so that it has its key."""
     state = sa.inspect(value, raiseerr=False)
     if not isinstance(state, InstanceState):
         return None
-    return _plain(_identity(state))
-
-
-def _identity(state: InstanceState[Any]) -> Any:
     if state.identity is None and state.session is not None:
         state.session.flush()
-    if state.identity is None or len(state.identity) != 1:
-        raise InvalidInput(
-            f"{state.object!r} has no identity of one column: add it to the session. {_COINS_ID}"
-        )
-    return state.identity[0]
+    return state

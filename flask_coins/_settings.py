@@ -12,6 +12,7 @@ from .errors import CoinsError, CoinsWarning
 from .windows import zone_of
 
 PREFIX = "COINS_"
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,20 @@ class Settings:
         zone_of(self.timezone)
         self._require(type(self.xp_per_coin) is int and self.xp_per_coin > 0, "xp_per_coin")
         self._require(
-            type(self.cache_seconds) in (int, float) and self.cache_seconds >= 0, "cache_seconds"
+            type(self.cache_seconds) in (int, float) and 0 <= self.cache_seconds <= _DAY,
+            "cache_seconds",
         )
         self._require(self.on_error in (None, "raise", "log"), "on_error")
         prefix = self.url_prefix
-        self._require(prefix is None or (prefix[:1] == "/" and prefix[-1:] != "/"), "url_prefix")
+        is_path = isinstance(prefix, str) and prefix[:1] == "/" and prefix[-1:] != "/"
+        self._require(prefix is None or is_path, "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
 
     def _require(self, holds: bool, field: str) -> None:
         if not holds:
             wanted = {
                 "xp_per_coin": "a whole number from 1",
-                "cache_seconds": "a number of seconds from 0",
+                "cache_seconds": "a number of seconds from 0 to 86,400",
                 "on_error": "None, 'raise' or 'log'",
                 "url_prefix": "a path such as '/coins', or None",
                 "install_migrations": "True or False",

@@ -113,9 +113,10 @@ def _sums(users: Users) -> sa.Select[Any]:
 
 def _chain(users: Users) -> sa.Select[Any]:
     """Entries whose ``balance_after`` is not that of the entry before plus their own amount."""
-    before = sa.func.lag(log.c.balance_after, 1, 0).over(
+    last = sa.func.lag(log.c.balance_after).over(
         partition_by=(log.c.user_id, log.c.currency), order_by=log.c.id
     )
+    before = sa.func.coalesce(last, 0)  # MariaDB's lag takes no default
     links = (
         sa.select(
             log.c.user_id,
