@@ -7,15 +7,16 @@ the workers of a web server have.
 from __future__ import annotations
 
 import multiprocessing
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 from multiprocessing.synchronize import Barrier
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import OperationalError
 
 from flask_coins import Coins, Receipt
 
@@ -26,7 +27,10 @@ PATIENCE = 60
 """Seconds that a process waits for the others."""
 
 Call = Callable[[Coins, str], Receipt]
-"""What a process does for a user: a function that can be imported. It leaves the commit to us."""
+"""What a process does for a user: a function that can be imported.
+
+It is called within a transaction that has read something, as a view's has; the commit is made for it.
+"""
 
 
 class Answer(NamedTuple):
@@ -34,7 +38,15 @@ class Answer(NamedTuple):
 
     user: str
     said: str
-    """The outcome, or the name of the exception that was raised instead."""
+    """The outcome, or the name of the exception that was raised instead, or "lost at commit"."""
+
+
+class Lap(NamedTuple):
+    """How a race is run."""
+
+    in_line: bool
+    """Whether everybody waits for everybody before each user."""
+    config: dict[str, Any]
 
 
 class Racers:
@@ -43,12 +55,27 @@ class Racers:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def race(self, url: str, calls: Sequence[Call], users: Sequence[str]) -> list[Answer]:
+    def race(
+        self, url: str, calls: Sequence[Call], users: Sequence[str], **config: Any
+    ) -> list[Answer]:
         """Let all processes make their call for a user at once, user after user.
 
         Several ``calls`` are dealt out in turn: with two, every other process makes the second.
+        ``config`` is that of the apps.
         """
-        hands = [(url, calls[number % len(calls)], users) for number in range(PROCESSES)]
+        return self._all(url, calls, [users] * PROCESSES, Lap(in_line=True, config=config))
+
+    def rush(self, url: str, calls: Sequence[Call], users: Sequence[str]) -> list[Answer]:
+        """Let every process run through all users in an order of its own, waiting for nobody."""
+        orders = [random.Random(number).sample(users, len(users)) for number in range(PROCESSES)]
+        return self._all(url, calls, orders, Lap(in_line=False, config={}))
+
+    def _all(
+        self, url: str, calls: Sequence[Call], orders: Sequence[Sequence[str]], lap: Lap
+    ) -> list[Answer]:
+        hands = [
+            (url, calls[number % len(calls)], users, lap) for number, users in enumerate(orders)
+        ]
         answers = self._pool.starmap_async(_run, hands, chunksize=1).get(PATIENCE * 2)
         return [answer for hand in answers for answer in hand]
 
@@ -94,25 +121,31 @@ def _stand_at(line: Barrier) -> None:
     _line = line
 
 
-def _run(url: str, call: Call, users: Sequence[str]) -> list[Answer]:
+def _run(url: str, call: Call, users: Sequence[str], lap: Lap) -> list[Answer]:
     db, coins = SQLAlchemy(), Coins(clock=Clock())
-    app = create_app(url, db, coins, COINS_CACHE_SECONDS=60)
+    app = create_app(url, db, coins, **lap.config)
     _line.wait()
-    answers = [Answer(user, _ask(app, db, coins, call, user)) for user in users]
+    answers = []
+    for user in users:
+        with app.app_context():
+            db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
+            if lap.in_line:
+                _line.wait()
+            answers.append(Answer(user, _ask(db, coins, call, user)))
     with app.app_context():
         db.engine.dispose()
     return answers
 
 
-def _ask(app: Flask, db: SQLAlchemy, coins: Coins, call: Call, user: str) -> str:
-    """Call from within a transaction that has read something, as a view's has."""
-    with app.app_context():
-        db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
-        _line.wait()
-        try:
-            receipt = call(coins, user)
-            db.session.commit()
-        except Exception as error:  # noqa: BLE001  # what it was is the answer
-            db.session.rollback()
-            return type(error).__name__
-        return str(receipt.outcome)
+def _ask(db: SQLAlchemy, coins: Coins, call: Call, user: str) -> str:
+    try:
+        receipt = call(coins, user)
+    except Exception as error:  # noqa: BLE001  # what it was is the answer
+        db.session.rollback()
+        return type(error).__name__
+    try:
+        db.session.commit()
+    except OperationalError:
+        db.session.rollback()
+        return "lost at commit"
+    return str(receipt.outcome)

@@ -115,6 +115,15 @@ def test_two_windows_of_one_reason_pay_once_between_them(
     assert race(*calls) == {"awarded": 1, "already": 7}
 
 
+def test_neighbours_do_not_get_in_each_others_way(app: Flask, racers: Racers) -> None:
+    said = Counter(racers.rush(app.config["SQLALCHEMY_DATABASE_URI"], [three_a_day], USERS))
+    assert said == {
+        (user, outcome): times
+        for user in USERS
+        for outcome, times in [("awarded", 3), ("already", 5)]
+    }
+
+
 def test_a_key_moves_coins_once(race: Race) -> None:
     assert race(gift) == {"awarded": 1, "replayed": 7}
 
