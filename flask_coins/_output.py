@@ -82,8 +82,8 @@ def table(rows: Iterable[dict[str, Any]], *columns: str) -> str:
     found = list(rows)
     names = [name.replace("_", " ") for name in columns]
     cells = [["-" if row[name] is None else str(row[name]) for name in columns] for row in found]
-    numbers = [all(isinstance(row[name], (int, type(None))) for row in found) for name in columns]
-    return "\n".join(_aligned([names, *cells], numbers))
+    kinds = [{type(row[name]) for row in found} - {type(None)} for name in columns]
+    return "\n".join(_aligned([names, *cells], [kind == {int} for kind in kinds]))
 
 
 def pairs(values: dict[str, Any]) -> str:
