@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cached_property
@@ -27,6 +27,8 @@ class Claim:
     zone: tzinfo
     period: Period
     limit: int = 1
+    key: Hashable = None
+    """What a refusal is remembered under; None: it is not remembered."""
 
     def names(self, period: Period) -> list[str]:
         """The ``once_key`` of each payment that ``period`` has room for."""

@@ -10,11 +10,12 @@ from functools import wraps
 from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from flask import has_request_context, request
+from flask import Request, has_request_context, request
 from flask.views import View
 from werkzeug.local import LocalProxy
 
 from . import _checks
+from ._claims import Claim
 from ._ledger import Movement
 from ._rewards import remember_value, remember_view
 from ._state import State, current_state
@@ -28,16 +29,21 @@ WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Order(NamedTuple):
-    """What a rule has decided: a movement to make, or a refusal to tell."""
+    """What a rule has decided: a refusal to tell, or a movement to make and what it claims."""
 
-    rule: Rule
-    decided: Movement | Receipt
+    refusal: Receipt | None
+    user_id: str | None = None
+    movement: Movement | None = None
+    claim: Claim | None = None
 
-    def pay(self, state: State) -> tuple[Receipt, str | None]:
+    def pay(self, state: State) -> Receipt:
         """Write the movement in the session's transaction; nothing is committed."""
-        if isinstance(self.decided, Receipt):
-            return self.decided, None
-        return self.rule.pay_movement(state, self.decided), self.decided.user_id
+        if self.movement is None:
+            assert self.refusal is not None
+            return self.refusal
+        if self.claim is None:
+            return state.pay(self.movement)
+        return state.pay_once(self.movement, self.claim)
 
 
 @dataclass(frozen=True)
@@ -164,46 +170,39 @@ class Rule:
     # -- what paying after a view asks for ----------------------------------------------------
 
     def counts(self, value: Any) -> bool:
-        """Whether method, status and ``when`` agree that ``value`` earned something."""
-        if not self._method_counts() or status_of(value) >= 400:
-            return False
-        return self.when is None or bool(self.when(value))
+        """Whether method and ``when`` agree that ``value``, no error, earned something."""
+        return self._method_counts() and (self.when is None or bool(self.when(value)))
 
     def _method_counts(self) -> bool:
         if not has_request_context():
             return True
-        method = request.method
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if self.methods is not None:
-            return method in self.methods
-        if method != "GET":
-            return method in WRITING
-        route = request.url_rule
+            return current.method in self.methods
+        if current.method != "GET":
+            return current.method in WRITING
+        route = current.url_rule
         return route is None or not WRITING & (route.methods or set())
 
     def order(self, state: State, due: Due) -> Order:
         """Who is paid what for this ``due``: the user first, then amount and subject."""
         user = self._user_of(state, due)
         if _checks.is_anonymous(user):
-            return Order(self, self.receipt(Outcome.ANONYMOUS))
+            return Order(self.receipt(Outcome.ANONYMOUS))
         user_id = _checks.user_id(user)
         amount = self.amount(due.value) if callable(self.amount) else self.amount
         if type(amount) is int and amount == 0:
-            return Order(self, self.receipt(Outcome.NOTHING_DUE))
+            return Order(self.receipt(Outcome.NOTHING_DUE), user_id)
+        subject = "" if self.subject is None else self._subject_of(due)
         movement = Movement(
-            user_id=user_id,
-            amount=_checks.amount(amount),
-            reason=self.reason,
-            now=state.now(),
-            subject=self._subject_of(due),
-            currency=self.currency,
+            user_id, _checks.amount(amount), self.reason, state.now(), subject, self.currency
         )
-        return Order(self, movement)
-
-    def pay_movement(self, state: State, movement: Movement) -> Receipt:
-        """Write ``movement`` by the rule's window."""
         if self.window is None:
-            return state.pay(movement)
-        return state.pay_once(movement, self.window, self.limit)
+            return Order(None, user_id, movement)
+        claim = state.claim(movement, self.window, self.limit)
+        if isinstance(claim, Receipt):
+            return Order(claim, user_id)
+        return Order(None, user_id, movement, claim)
 
     def _user_of(self, state: State, due: Due) -> Any:
         if self.user is not None:
@@ -213,8 +212,6 @@ class Rule:
         return state.current_user()
 
     def _subject_of(self, due: Due) -> str:
-        if self.subject is None:
-            return ""
         subject = _resolved(self.subject, due)
         if subject is None:
             raise InvalidSubject(f"The subject of {self.reason!r} came out as None.")

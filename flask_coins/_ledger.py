@@ -8,7 +8,6 @@ lock; the unique indexes of the log stand underneath. Nothing here commits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -23,8 +22,7 @@ from .errors import IdempotencyConflict, InsufficientCoins
 from .results import Entry, Outcome, Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(NamedTuple):
     """What is to be written: values that were checked, the amount signed."""
 
     user_id: str

@@ -16,7 +16,6 @@ WAITING = "flask_coins.waiting"
 COMMITTED = "flask_coins.committed"
 CONNECTIONS = "flask_coins.connections"
 
-_watched: WeakSet[Any] = WeakSet()
 _engines: WeakSet[Engine] = WeakSet()
 _written_by_host: WeakSet[Connection] = WeakSet()
 _READS = ("SELECT", "SHOW", "PRAGMA", "EXPLAIN", "SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN")
@@ -50,8 +49,10 @@ def has_entries(session: Session) -> bool:
     return any(kept.receipt for kept in waiting(session))
 
 
-def has_work(session: Session) -> bool:
+def has_work(session: Session | None) -> bool:
     """Whether anything was changed in this session, coins included, that is not committed yet."""
+    if session is None:
+        return False
     if session.new or session.deleted or session.dirty or has_entries(session):
         return True
     return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
@@ -79,6 +80,8 @@ def watch(sessions: Any, told: Callable[[Receipt, str | None], None]) -> None:
 
 
 def _begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.nested:
+        return
     session.info.setdefault(CONNECTIONS, []).append(connection)
     _written_by_host.discard(connection)
     if connection.engine not in _engines:

@@ -160,7 +160,8 @@ class State:
 
     def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
         """Pay once in a window and have a refusal told."""
-        return self._answered(self.pay_once(movement, window, limit), movement)
+        claim = self.claim(movement, window, limit)
+        return self._answered(self.pay_once(movement, claim), movement)
 
     def nothing_due(self, movement: Movement) -> Receipt:
         """The answer where what is due is worth less than a coin."""
@@ -179,40 +180,40 @@ class State:
             return movement.receipt(Outcome.EXCLUDED)
         return self._moved(self.ledger.award(self.session, movement), movement)
 
-    def pay_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
-        """Award once in a window, in the host's transaction; a known refusal costs no SQL."""
+    def claim(self, movement: Movement, window: Window, limit: int) -> Claim | Receipt:
+        """What a payment would claim, or a refusal that is known without SQL."""
         now, zone = movement.now, self.zone(movement.user_id)
         period = window.period(now, zone)
         if period is None:
             return movement.receipt(Outcome.NOT_OPEN, next_at=window.opens_at(now, zone))
-        claim = Claim(window, zone, period, limit)
-        key = self._cache_key(movement, claim)
-        refusal = self.refusals.get(key, now) if key else None
-        if refusal is not None:
-            return refusal
-        if not self._eligible(movement):
-            return movement.receipt(Outcome.EXCLUDED)
-        receipt = self.ledger.award_once(self.session, movement, claim)
-        if key and receipt.outcome is Outcome.ALREADY:
-            self._remember(key, receipt, claim, now)
-        return self._moved(receipt, movement)
-
-    def _eligible(self, movement: Movement) -> bool:
-        check = self.loaders.eligible
-        return check is None or bool(check(movement.user_id, movement.reason))
-
-    def _cache_key(self, movement: Movement, claim: Claim) -> Hashable:
         if not self.settings.cache_seconds or self.app.config["TESTING"]:
-            return None
-        return (
+            return Claim(window, zone, period, limit)
+        key = (
             self._database(),
             movement.user_id,
             movement.currency,
             movement.reason,
             movement.subject,
-            claim.period.label or claim.window,
-            claim.limit,
+            period.label or window,
+            limit,
         )
+        refusal = self.refusals.get(key, now)
+        return Claim(window, zone, period, limit, key) if refusal is None else refusal
+
+    def pay_once(self, movement: Movement, claim: Claim | Receipt) -> Receipt:
+        """Award once in a window, in the host's transaction."""
+        if isinstance(claim, Receipt):
+            return claim
+        if not self._eligible(movement):
+            return movement.receipt(Outcome.EXCLUDED)
+        receipt = self.ledger.award_once(self.session, movement, claim)
+        if claim.key and receipt.outcome is Outcome.ALREADY:
+            self._remember(receipt, claim, movement.now)
+        return self._moved(receipt, movement)
+
+    def _eligible(self, movement: Movement) -> bool:
+        check = self.loaders.eligible
+        return check is None or bool(check(movement.user_id, movement.reason))
 
     def _database(self) -> Hashable:
         """The engine and schema map that this context's statements would go to."""
@@ -226,13 +227,13 @@ class State:
         schemas = connection.get_execution_options().get("schema_translate_map") or {}
         return bind, tuple(schemas.items())
 
-    def _remember(self, key: Hashable, receipt: Receipt, claim: Claim, now: dt.datetime) -> None:
+    def _remember(self, receipt: Receipt, claim: Claim, now: dt.datetime) -> None:
         """Keep a refusal, unless our own uncommitted entry may be what refused."""
         if _session.has_entries(self.session):
             return
         until = now + dt.timedelta(seconds=self.settings.cache_seconds)
         ends = [until, claim.period.end] + ([receipt.next_at] if receipt.next_at else [])
-        self.refusals.put(key, replace(receipt, balance=None), now, min(ends))
+        self.refusals.put(claim.key, replace(receipt, balance=None), now, min(ends))
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -243,9 +244,9 @@ class State:
     def history(self, user: Any, limit: Any, before: Any, currency: Any = "coins") -> list[Entry]:
         """Entries of ``user``, or of the current user, newest first."""
         if type(limit) is not int or not 1 <= limit <= 1000:
-            raise InvalidInput(f"A limit is an int from 1 to 1000, not {limit!r}.")
-        if before is not None and type(before) is not int:
-            raise InvalidInput(f"before is the id of an entry, not {before!r}.")
+            raise InvalidInput(f"A limit is an int from 1 to 1000, not {_checks.shown(limit)}.")
+        if before is not None and (type(before) is not int or not 0 <= before < 2**63):
+            raise InvalidInput(f"before is the id of an entry, not {_checks.shown(before)}.")
         currency = _checks.currency(currency)
         return self.reader.history(self.session, self.user_id(user), currency, limit, before)
 
@@ -266,7 +267,7 @@ class State:
 
     def tell(self, receipt: Receipt, user_id: str | None) -> None:
         """Show a receipt that is true by now: in ``g``, in the response and by a signal."""
-        context = vars(g._get_current_object())  # type: ignore[attr-defined]
+        context = vars(g._get_current_object())
         context.setdefault("coins_receipts", []).append(receipt)
         if receipt and has_request_context():
             after_this_request(lambda response: add_to_header(response, receipt))

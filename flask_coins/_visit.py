@@ -59,7 +59,7 @@ class Due:
 
     def __enter__(self) -> Due:
         self.state = current_state()
-        self.context = vars(g._get_current_object())  # type: ignore[attr-defined]
+        self.context = vars(g._get_current_object())
         mine: list[Due] = []
         self.outermost = self.context.setdefault("_coins_due", mine) is mine
         return self
@@ -99,7 +99,9 @@ class Due:
             return self.kwargs
         parameters = signature(self.view).parameters
         defaults = {
-            name: each.default for name, each in parameters.items() if each.default is not each.empty
+            name: each.default
+            for name, each in parameters.items()
+            if each.default is not each.empty
         }
         return {**defaults, **dict(zip(parameters, self.args, strict=False)), **self.kwargs}
 
@@ -139,22 +141,32 @@ def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -
     error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
     host if the host has changed anything.
     """
-    session = state.open_session()
-    at_stake = session is not None and has_work(session)
-    earned = due
+    at_stake, earned = has_work(state.open_session()), due
     try:
-        succeeded = status_of(answer) < 400
-        earned = [each for each in due if succeeded and each.rule.counts(each.value)]
-        for each in due:
-            if each not in earned:
-                each.refuse(state, Outcome.NOT_EARNED)
-        if earned:
-            orders = [each.rule.order(state, each) for each in earned]
-            commits = not (joins and at_stake)
-            for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
-                state.tell(receipt, user_id)
+        earned = _earned(state, due, answer)
+        if not earned:
+            return
+        orders = [each.rule.order(state, each) for each in earned]
+        session = state.open_session()
+        at_stake = at_stake or has_work(session)
+        commits = not (joins and at_stake)
+        for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
+            state.tell(receipt, user_id)
     except Exception as error:
         _failed(state, earned, error, at_stake)
+
+
+def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:
+    """Those that count, if ``answer`` and their own view's value are no errors."""
+    earned = []
+    succeeded = status_of(answer) < 400
+    for each in due:
+        own = each.value is answer or status_of(each.value) < 400
+        if succeeded and own and each.rule.counts(each.value):
+            earned.append(each)
+        else:
+            each.refuse(state, Outcome.NOT_EARNED)
+    return earned
 
 
 def _pay(
@@ -163,7 +175,7 @@ def _pay(
     """The refusals, still to be told; what moved is told by the commit."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            answers = [order.pay(state) for order in orders]
+            answers = [(order.pay(state), order.user_id) for order in orders]
             if commits:
                 _commit(state)
             break

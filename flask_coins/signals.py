@@ -24,9 +24,9 @@ def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
     """Tell every receiver of the signal that fits ``receipt``; log those that raise."""
     if receipt.outcome is Outcome.REPLAYED:
         return
-    signal = {Outcome.AWARDED: coins_awarded, Outcome.SPENT: coins_spent}.get(
-        receipt.outcome, award_refused
-    )
+    signal = award_refused
+    if receipt:
+        signal = coins_spent if receipt.outcome is Outcome.SPENT else coins_awarded
     if not signal.receivers:
         return
     for receiver in signal.receivers_for(app):
