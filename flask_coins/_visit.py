@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, after_this_request, g, has_request_context
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from ._faults import is_transient
 from ._session import has_entries, has_work
 from ._state import State, current_state
-from .errors import InvalidInput, NoUserError
+from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
 
 if TYPE_CHECKING:
@@ -195,6 +196,10 @@ def _commit(state: State) -> None:
     expires, session.expire_on_commit = session.expire_on_commit, False
     try:
         session.commit()
+    except DBAPIError as error:
+        if is_transient(error):
+            raise CoinsRetry from error
+        raise
     finally:
         session.expire_on_commit = expires
 
