@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import doctest
 import os
 import re
@@ -73,14 +74,19 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
             del sys.modules[name]
 
 
+def read(path: Path, page: Page) -> None:
+    for kind, code in in_order(path):
+        getattr(page, kind)(code)
+
+
 def in_order(page: Path) -> list[tuple[str, str]]:
     return [match.groups() for match in BLOCK.finditer(page.read_text())]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_a_page_does_what_it_says(path: Path, page: Page) -> None:
-    for kind, code in in_order(path):
-        getattr(page, kind)(code)
+    # What a page pushes, an app context above all, ends with it.
+    contextvars.copy_context().run(read, path, page)
 
 
 ALL_WORDS = "\n".join(path.read_text() for path in PAGES)
