@@ -24,8 +24,10 @@ _SQLITE_MISSING = ("no such table: coin_", "no such column", "has no column name
 
 def _code(error: sa_exc.DBAPIError) -> Any:
     cause: Any = error.orig
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state or next(iter(getattr(cause, "args", ())), None)
+    number = next(iter(getattr(cause, "args", ())), None)
+    if isinstance(number, int):  # PyMySQL's errors have a sqlstate too, of less meaning
+        return number
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 def is_transient(error: BaseException) -> bool:
