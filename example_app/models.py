@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from datetime import date, timedelta
 
-from flask import current_app
 from flask_login import UserMixin
 from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, exists, func, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from .extensions import Base, db
+from .extensions import Base, coins, db
 from .zones import as_zone
 
 user_permission = Table(
@@ -69,7 +68,7 @@ class User(UserMixin, db.Model):
 
     def today(self) -> date:
         """The date on the user's own calendar, by the clock that coins are paid by."""
-        now = current_app.extensions["coins"].now()
+        now = coins.now()
         return now.astimezone(as_zone(self.zone)).date()
 
     def give_xp(self, xp: int) -> None:

@@ -153,11 +153,11 @@ class Coins:
         EXCLUDED, with ``next_at``. Writes through ``db.session`` and does not commit.
         """
         _refuse_decoration("award_once", amount, reason)
-        state = current_state()
+        state, window, limit = current_state(), parse(window), _checks.limit(limit)
         movement = state.movement(
             user, amount, reason, subject=subject, currency=currency, details=details
         )
-        return state.award_once(movement, parse(window), _checks.limit(limit))
+        return state.award_once(movement, window, limit)
 
     def award_xp(self, user: Any, xp: int, reason: str = "xp_bonus", **options: Any) -> Receipt:
         """Pay what ``xp`` is worth: one coin for each ``COINS_XP_PER_COIN``, rounded down.
@@ -165,7 +165,7 @@ class Coins:
         Less than a coin is NOTHING_DUE. ``options`` are those of :meth:`award`, which says the rest.
         """
         if type(xp) is not int or xp < 0:
-            raise InvalidAmount(f"XP are an int from 0, not {xp!r}.")
+            raise InvalidAmount(f"XP are an int from 0, not {_checks.shown(xp)}.")
         state = current_state()
         coins = xp // state.settings.xp_per_coin
         movement = state.movement(user, coins or 1, reason, **options)
@@ -230,6 +230,10 @@ class Coins:
 
     # -- reading ------------------------------------------------------------------------------
 
+    def now(self) -> datetime:
+        """The moment that a call made now would see, aware, in UTC: the clock's, or a traveller's."""
+        return current_state().now()
+
     def balance(self, user: Any = None, currency: str = "coins") -> int:
         """What ``user``, or the current user, has."""
         return current_state().balance(user, currency)
@@ -287,7 +291,7 @@ def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
 
 
 def _refuse_decoration(name: str, amount: Any, reason: Any) -> None:
-    if isinstance(amount, str) or not isinstance(reason, str):
+    if isinstance(amount, str):
         raise InvalidAmount(
             f"coins.{name}(user, amount, reason, ...) pays now, and got the amount {amount!r}. To"
             f" decorate a view: from flask_coins import {name}, then @{name}(amount, reason, ...)."

@@ -194,7 +194,8 @@ class State:
             movement.currency,
             movement.reason,
             movement.subject,
-            period.label or window,
+            # Not the label alone: in another zone a day of the same name may have begun later.
+            period if period.label else window,
             limit,
         )
         refusal = self.refusals.get(key, now)
