@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import date, timedelta
 
+from flask import current_app
 from flask_login import UserMixin
 from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, exists, func, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
@@ -68,8 +69,7 @@ class User(UserMixin, db.Model):
 
     def today(self) -> date:
         """The date on the user's own calendar, by the clock that coins are paid by."""
-        now = coins.now()
-        return now.astimezone(as_zone(self.zone)).date()
+        return coins.now().astimezone(as_zone(self.zone)).date()
 
     def give_xp(self, xp: int) -> None:
         """Add ``xp`` in the database, where two requests at once both count."""
