@@ -119,12 +119,12 @@ def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     """
     due = Due(rule, None, (), sent)
     due.value = sent
-    if not has_request_context():
-        settle(current_state(), [due], None, joins=True)
-    elif "_coins_due" in g:
+    if "_coins_due" in g:
         g._coins_due.append(due)
-    else:
+    elif has_request_context():
         after_this_request(_settling(due))
+    else:
+        settle(current_state(), [due], None, joins=True)
 
 
 def _settling(due: Due) -> Callable[[Response], Response]:
@@ -159,14 +159,14 @@ def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -
 
 def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:
     """Those that count, if ``answer`` and their own view's value are no errors."""
-    earned = []
+    earned, missed = [], []
     succeeded = status_of(answer) < 400
     for each in due:
         own = each.value is answer or status_of(each.value) < 400
-        if succeeded and own and each.rule.counts(each.value):
-            earned.append(each)
-        else:
-            each.refuse(state, Outcome.NOT_EARNED)
+        counts = succeeded and own and each.rule.counts(each.value)
+        (earned if counts else missed).append(each)
+    for each in missed:
+        each.refuse(state, Outcome.NOT_EARNED)
     return earned
 
 
