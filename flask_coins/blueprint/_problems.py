@@ -41,7 +41,7 @@ def _answer(problem: Problem) -> Response:
 
 
 def _not_ready(error: CoinsError) -> Response:
-    """The app is not set up, or its database is not: the log has it, the client a short form."""
+    """The app is not set up, or its database is not: the app's log has the traceback."""
     status, code = _NOT_READY.get(type(error), (500, "not_set_up"))
     current_app.logger.error("Flask-Coins cannot answer: %s", error, exc_info=error)
     return _answer(Problem(status, code, str(error)))
