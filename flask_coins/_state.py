@@ -286,5 +286,6 @@ class State:
             " coins.award() and its like, or roll back."
         )
         if self.app.testing:
+            self.db.session.remove()  # an error keeps Flask-SQLAlchemy from doing it
             raise CoinsError(message)
         warnings.warn(message, CoinsWarning, stacklevel=2)
