@@ -1,0 +1,313 @@
+"""The host's transaction is joined, never hijacked: who commits, and what a rollback takes along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins, CoinsError, CoinsWarning, InsufficientCoins, Outcome
+from flask_coins._models import log
+from flask_coins._session import has_work
+
+from .statements import statements
+
+
+@pytest.fixture
+def note(db: SQLAlchemy) -> Any:
+    class Note(db.Model):  # type: ignore[name-defined,misc]
+        id = sa.Column(sa.Integer, primary_key=True)
+        text = sa.Column(sa.String(50))
+
+    return Note
+
+
+def committed(app: Flask, db: SQLAlchemy) -> list[int]:
+    """The amounts that another connection sees."""
+    with app.app_context(), db.engine.connect() as connection:
+        return list(connection.scalars(sa.select(log.c.amount).order_by(log.c.id)))
+
+
+def test_direct_calls_do_not_commit(ctx: None, app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    coins.award(7, 10)
+    coins.award_once(7, 5, "goal")
+    coins.award_xp(7, 30)
+    coins.spend(7, 1, "shop")
+    assert committed(app, db) == []
+    db.session.commit()
+    assert committed(app, db) == [10, 5, 3, -1]
+
+
+def test_a_rollback_takes_the_award_along(
+    note: Any, ctx: None, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    db.session.add(note(text="gone"))
+    coins.award_once(7, 10, "goal")
+    db.session.rollback()
+    assert coins.balance(7) == 0
+    assert db.session.scalar(sa.select(note.text)) is None
+    assert coins.award_once(7, 10, "goal")
+
+
+def test_an_award_commits_with_the_hosts_work(
+    note: Any, ctx: None, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    db.session.add(note(text="kept"))
+    coins.award_once(7, 10, "goal")
+    db.session.commit()
+    with app.app_context():
+        assert db.session.scalar(sa.select(note.text)) == "kept"
+        assert coins.balance(7) == 10
+
+
+def test_an_award_does_not_flush_the_hosts_work(
+    note: Any, ctx: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    pending = note(text="not yet")
+    db.session.add(pending)
+    coins.award_once(7, 10, "goal")
+    coins.balance(7)
+    coins.history(7)
+    assert pending in db.session.new
+
+
+def test_a_refusal_writes_nothing_and_leaves_the_session_usable(
+    note: Any, ctx: None, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award_once(7, 10, "goal")
+    db.session.commit()
+    db.session.add(note(text="kept"))
+    db.session.flush()
+    with statements(db.engine) as seen:
+        assert coins.award_once(7, 10, "goal").outcome is Outcome.ALREADY
+    assert [sql.split()[0] for sql in seen] == ["SELECT"]
+    db.session.commit()
+    assert db.session.scalar(sa.select(note.text)) == "kept"
+
+
+def test_objects_of_the_host_are_not_expired(
+    note: Any, ctx: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    kept = note(text="kept")
+    db.session.add(kept)
+    db.session.flush()
+    coins.award(7, 10)
+    assert not sa.inspect(kept).expired_attributes
+
+
+# -- savepoints ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> Iterator[None]:
+    """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
+    if engine == "sqlite":
+        db.engine.dispose()
+        sa.event.listen(db.engine, "connect", _no_own_begin)
+        sa.event.listen(db.engine, "begin", _begin)
+    yield
+
+
+def _no_own_begin(connection: Any, record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def test_a_savepoint_takes_back_what_was_paid_in_it(
+    savepoints: None, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award(7, 1)
+    with pytest.raises(ZeroDivisionError), db.session.begin_nested():
+        coins.award_once(7, 10, "goal")
+        raise ZeroDivisionError
+    with db.session.begin_nested():
+        assert coins.award_once(7, 20, "goal")
+    db.session.commit()
+    assert committed(app, db) == [1, 20]
+    assert coins.balance(7) == 21
+
+
+def test_a_refusal_in_a_savepoint_leaves_it_usable(
+    savepoints: None, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    with db.session.begin_nested():
+        coins.award_once(7, 10, "goal")
+        assert not coins.award_once(7, 10, "goal")
+        with pytest.raises(InsufficientCoins):
+            coins.spend(7, 11, "shop")
+    db.session.commit()
+    assert committed(app, db) == [10]
+
+
+# -- what the host has written ---------------------------------------------------------------
+
+
+def _nothing(db: SQLAlchemy, note: Any) -> None:
+    db.session.execute(sa.select(note)).all()
+
+
+def _added(db: SQLAlchemy, note: Any) -> None:
+    db.session.add(note(text="x"))
+
+
+def _flushed(db: SQLAlchemy, note: Any) -> None:
+    _added(db, note)
+    db.session.flush()
+
+
+def _changed(db: SQLAlchemy, note: Any) -> None:
+    _flushed(db, note)
+    db.session.commit()
+    db.session.scalars(sa.select(note)).one().text = "y"
+
+
+def _deleted(db: SQLAlchemy, note: Any) -> None:
+    _flushed(db, note)
+    db.session.commit()
+    db.session.delete(db.session.scalars(sa.select(note)).one())
+
+
+def _core(db: SQLAlchemy, note: Any) -> None:
+    db.session.execute(sa.insert(note).values(text="x"))
+
+
+def _raw(db: SQLAlchemy, note: Any) -> None:
+    db.session.execute(sa.text("  delete from note"))
+
+
+def _before_a_savepoint(db: SQLAlchemy, note: Any) -> None:
+    _core(db, note)
+    with db.session.begin_nested():
+        db.session.execute(sa.select(note)).all()
+
+
+def _within_a_savepoint(db: SQLAlchemy, note: Any) -> None:
+    with db.session.begin_nested():
+        _core(db, note)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [_added, _flushed, _changed, _deleted, _core, _raw, _before_a_savepoint, _within_a_savepoint],
+)
+def test_work_of_the_host_is_seen(note: Any, ctx: None, db: SQLAlchemy, work: Any) -> None:
+    assert not has_work(db.session())
+    work(db, note)
+    assert has_work(db.session())
+    db.session.commit()
+    assert not has_work(db.session())
+
+
+def test_reading_is_no_work(note: Any, ctx: None, db: SQLAlchemy, coins: Coins) -> None:
+    _nothing(db, note)
+    with db.session.begin_nested():
+        _nothing(db, note)
+    coins.balance(7)
+    assert not has_work(db.session())
+    coins.award(7, 1)
+    assert has_work(db.session())
+    db.session.rollback()
+    assert not has_work(db.session())
+
+
+# -- a forgotten commit ----------------------------------------------------------------------
+
+
+def test_a_forgotten_commit_is_an_error_in_tests(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    words = r"never committed \(gift of user 7, goal of user 8\): call db.session.commit"
+    with pytest.raises(CoinsError, match=words), app.app_context():
+        coins.award(7, 1, "gift")
+        coins.award_once(8, 1, "goal")
+    assert committed(app, db) == []
+
+
+def test_a_forgotten_commit_leaves_no_lock_behind(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    with pytest.raises(CoinsError, match="never committed"), app.app_context():
+        kept = db.session()
+        coins.award(7, 1)
+    assert not kept.in_transaction()
+    with app.app_context():
+        assert db.session() is not kept
+        assert coins.award(7, 1).balance == 1
+        db.session.commit()
+
+
+def test_a_forgotten_commit_warns_elsewhere(
+    make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins
+) -> None:
+    app = make_app(TESTING=False)
+    with pytest.warns(CoinsWarning, match="xp_bonus of user 7"), app.app_context():
+        coins.award(7, 1)
+    assert committed(app, db) == []
+
+
+def test_what_was_given_up_needs_no_commit(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    with app.app_context():
+        coins.award(7, 1)
+        db.session.rollback()
+    with app.app_context():
+        coins.award(7, 1)
+        db.session.close()
+    with pytest.raises(ZeroDivisionError), app.app_context():
+        coins.award(7, 1)
+        raise ZeroDivisionError
+    with app.app_context():
+        coins.award(7, 1)
+        db.session.commit()
+        assert not coins.award_once(7, 1, "xp_bonus")
+
+
+# -- another database ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def split(tmp_path: Any, db: SQLAlchemy) -> Iterator[tuple[Flask, Coins]]:
+    """A host whose coins live in a database of their own."""
+    app, coins = Flask(__name__), Coins(bind_key="ledger")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'main.sqlite3'}"
+    app.config["SQLALCHEMY_BINDS"] = {"ledger": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
+    app.config["TESTING"] = True
+    db.init_app(app)
+    coins.init_app(app, db)
+    with app.app_context():
+        db.create_all()
+        yield app, coins
+        db.session.rollback()
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+def test_coins_may_live_in_another_database(
+    note: Any, split: tuple[Flask, Coins], db: SQLAlchemy
+) -> None:
+    _, coins = split
+    assert sa.inspect(db.engines["ledger"]).get_table_names() == ["coin_balance", "coin_log"]
+    assert sa.inspect(db.engines[None]).get_table_names() == ["note"]
+    db.session.add(note(text="kept"))
+    assert coins.award_once(7, 10, "goal")
+    db.session.commit()
+    assert not coins.award_once(7, 10, "goal")
+    assert coins.spend(7, 3, "shop").balance == coins.balance(7) == 7
+    assert [entry.amount for entry in coins.history(7)] == [-3, 10]
+    assert coins.balances([7]) == {"7": 7}
+
+
+def test_a_rollback_reaches_both_databases(
+    note: Any, split: tuple[Flask, Coins], db: SQLAlchemy
+) -> None:
+    _, coins = split
+    db.session.add(note(text="gone"))
+    db.session.flush()
+    coins.award(7, 10)
+    db.session.rollback()
+    assert coins.balance(7) == 0
+    assert db.session.scalar(sa.select(note.text)) is None
