@@ -77,8 +77,7 @@ class Coins:
         _install.connect(app, self._bind_key)
         if settings.url_prefix is not None:
             app.register_blueprint(self.blueprint, url_prefix=settings.url_prefix)
-        if app.debug:
-            app.before_request(_wiring.warn_once(state))
+        app.before_request(_wiring.warn_once(state))
 
     # -- what the host tells us ---------------------------------------------------------------
 

@@ -25,11 +25,12 @@ def faults(state: State) -> list[str]:
 
 
 def warn_once(state: State) -> Callable[[], None]:
-    """A ``before_request`` function that warns of each fault on the first request."""
+    """A ``before_request`` function that warns of each fault on the first request in debug mode."""
+    # Asked per request: app.run(debug=True) switches it on after init_app.
     waiting = [True]
 
     def check() -> None:
-        if waiting:
+        if waiting and state.app.debug:
             waiting.clear()
             for fault in faults(state):
                 warnings.warn(fault, CoinsWarning, stacklevel=2)

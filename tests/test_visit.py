@@ -13,7 +13,7 @@ from flask import Flask, Response, abort, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from flask_coins import Coins, CoinsRetry, InsufficientCoins, award, award_once
+from flask_coins import Coins, CoinsRetry, InsufficientCoins, Outcome, award, award_once
 from flask_coins.signals import coins_awarded
 
 from .views import Told, committed, define_note, listening, notes, visit
@@ -417,13 +417,12 @@ def test_work_that_was_committed_is_safe(make_app: Make, db: SQLAlchemy, add: An
     assert notes(app) == ["work"]
 
 
-def test_a_rule_that_was_not_earned_does_not_fail_too(make_app: Make, told: Told) -> None:
-    app = make_app(TESTING=False)
-    visit(app, lambda view: BROKEN(NEVER(view)))
-    assert [(receipt.reason, str(receipt.outcome)) for receipt in told] == [
-        ("never", "not_earned"),
-        ("broken", "failed"),
-    ]
+@pytest.mark.parametrize("field", ["amount", "user", "subject", "when"])
+def test_every_rule_is_told_once_when_one_fails(make_app: Make, told: Told, field: str) -> None:
+    broken = award(**({"amount": 1, "reason": "broken"} | {field: lambda value: 1 // 0}))
+    visit(make_app(TESTING=False), lambda view: broken(NEVER(view)))
+    assert sorted(receipt.reason for receipt in told) == ["broken", "never"]
+    assert told[-1].outcome is Outcome.FAILED
 
 
 def test_missing_tables_are_told_with_the_command(make_app: Make, db: SQLAlchemy) -> None:

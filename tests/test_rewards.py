@@ -1,0 +1,228 @@
+"""The catalogue: which rewards an app has, and how each of them stands for a user."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blinker import Signal
+from flask import Blueprint, Flask
+from flask.views import MethodView, View
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins, NoUserError, award, award_once
+from flask_coins.results import Reward
+from flask_coins.windows import Between
+
+from .apps import NOON, Clock
+
+UTC = timezone.utc
+SHOP = {"__name__": "shop.rules", "award_once": award_once}
+ELSEWHERE = SHOP | {"__name__": "elsewhere.rules"}
+
+Find = Callable[..., Reward | None]
+
+
+@pytest.fixture
+def find(app: Flask, coins: Coins) -> Find:
+    """``find(reason, user="ada")``: the one reward of that name, or None."""
+
+    def found(reason: str, user: str = "ada") -> Reward | None:
+        with app.app_context():
+            rewards = [each for each in coins.status(user) if each.reason == reason]
+        assert len(rewards) < 2
+        return rewards[0] if rewards else None
+
+    return found
+
+
+def _serve(app: Flask, view: Any, path: str = "/visit") -> None:
+    app.add_url_rule(path, path, view, methods=["POST"])
+
+
+def _pay(app: Flask, db: SQLAlchemy, rule: Any, **options: Any) -> None:
+    with app.app_context():
+        rule.pay("ada", **options)
+        db.session.commit()
+
+
+# -- how a reward stands --------------------------------------------------------------------------
+
+
+def test_a_reward_is_open_until_it_is_paid(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    rule = award_once(15, "daily", "day", user="ada")
+    _serve(app, rule(lambda: "done"))
+    assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "open")
+    app.test_client().post("/visit")
+    tomorrow = datetime(2026, 11, 23, tzinfo=UTC)
+    assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "paid", tomorrow)
+    assert find("daily", "bob") == Reward("daily", 15, "coins", "day", 1, None, "open")
+
+
+def test_it_opens_again_in_the_next_window(
+    app: Flask, db: SQLAlchemy, clock: Clock, find: Find
+) -> None:
+    rule = award_once(15, "daily", "day")
+    _pay(app, db, rule)
+    clock.forward(hours=12)
+    assert find("daily").state == "open"
+
+
+def test_any_payment_counts(app: Flask, db: SQLAlchemy, coins: Coins, find: Find) -> None:
+    rule = award_once(15, "rolling", timedelta(hours=24))
+    _serve(app, rule(lambda: "done"))
+    with app.app_context():
+        coins.award("ada", 1, "rolling")
+        db.session.commit()
+    reward = find("rolling")
+    assert (reward.state, reward.opens_at) == ("paid", NOON + timedelta(days=1))
+
+
+def test_a_limit_is_open_until_it_is_met(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    rule = award_once(15, "thrice", "day", limit=3)
+    states = []
+    for _ in range(3):
+        _pay(app, db, rule)
+        states.append(find("thrice").state)
+    assert states == ["open", "open", "paid"]
+
+
+def test_a_season_says_when_it_opens(app: Flask, find: Find) -> None:
+    opens = datetime(2026, 12, 1, tzinfo=UTC)
+    rule = award_once(1, "xmas", Between("xmas", opens, opens + timedelta(days=24)))
+    _serve(app, rule(lambda: "done"))
+    reward = find("xmas")
+    assert (reward.state, reward.opens_at) == ("not_open", opens)
+
+
+def test_forever_never_opens_again(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    _pay(app, db, award_once(30, "first", "forever", subject="x"))
+    gc.collect()
+    reward = find("first")
+    assert (reward.state, reward.subject, reward.opens_at) == ("paid", "x", None)
+
+
+def test_what_hangs_on_a_view_varies(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    rule = award_once(len, "varying", subject="{goal}")
+    _serve(app, rule(lambda goal: "done"), "/<goal>")
+    _pay(app, db, rule, subject="g1", amount=3)
+    reward = find("varying")
+    assert (reward.state, reward.amount, reward.subject) == ("varies", None, None)
+
+
+def test_a_callable_subject_varies_too(app: Flask, find: Find) -> None:
+    _serve(app, award_once(1, "called", subject=lambda value: 7)(lambda: "done"))
+    assert find("called").state == "varies"
+
+
+def test_what_pays_each_time_is_always_open(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    rule = award(5, "each time")
+    _serve(app, rule(lambda: "done"))
+    _pay(app, db, rule)
+    assert find("each time") == Reward("each time", 5, "coins", None, 1, None, "open")
+
+
+def test_the_users_own_day_counts(app: Flask, db: SQLAlchemy, coins: Coins, find: Find) -> None:
+    coins.timezone_loader(lambda user_id: "Asia/Tokyo" if user_id == "ada" else None)
+    _pay(app, db, award_once(1, "daily", "day"))
+    assert find("daily").opens_at == datetime(2026, 11, 22, 15, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("ctx")
+def test_the_current_user_is_the_default(app: Flask, coins: Coins) -> None:
+    _serve(app, award_once(1, "mine")(lambda: "done"))
+    coins.current_user_loader(lambda: None)
+    with pytest.raises(NoUserError):
+        coins.status()
+    coins.current_user_loader(lambda: "ada")
+    assert "mine" in [reward.reason for reward in coins.status()]
+
+
+# -- which rewards an app has -----------------------------------------------------------------------
+
+
+def _blueprint(app: Flask, rule: Any) -> None:
+    blueprint = Blueprint("goals", __name__)
+    blueprint.add_url_rule("/goal", "goal", rule(lambda: "done"))
+    app.register_blueprint(blueprint)
+
+
+def _below_another(app: Flask, rule: Any) -> None:
+    view = rule(lambda: "done")
+
+    @wraps(view)
+    def wrapper() -> Any:
+        return view()
+
+    _serve(app, wrapper)
+
+
+def _method(app: Flask, rule: Any) -> None:
+    goal = type("Goal", (MethodView,), {"post": rule(lambda self: "done")})
+    _serve(app, goal.as_view("goal"))
+
+
+def _class(app: Flask, rule: Any) -> None:
+    goal = rule(type("Goal", (View,), {"dispatch_request": lambda self: "done"}))
+    _serve(app, goal.as_view("goal"))
+
+
+def _stacked(app: Flask, rule: Any) -> None:
+    _serve(app, award(1, "other")(rule(lambda: "done")))
+
+
+def _twice(app: Flask, rule: Any) -> None:
+    for path in ("/one", "/two"):
+        _serve(app, rule(lambda: "done"), path)
+
+
+@pytest.mark.parametrize("place", [_blueprint, _below_another, _method, _class, _stacked, _twice])
+def test_rules_are_found_on_views(app: Flask, find: Find, place: Callable[..., None]) -> None:
+    place(app, eval("award_once(15, 'placed')", ELSEWHERE))
+    gc.collect()
+    assert find("placed") is not None
+
+
+def test_rules_are_found_on_signals(coins: Coins, find: Find) -> None:
+    coins.award_on(Signal(), 10, "signalled", "day")
+    assert find("signalled") is not None
+
+
+def test_rules_are_found_once_they_were_paid(app: Flask, db: SQLAlchemy, find: Find) -> None:
+    rule = eval("award_once(15, 'elsewhere')", ELSEWHERE)
+    assert find("elsewhere") is None
+    _pay(app, db, rule)
+    assert find("elsewhere").state == "paid"
+
+
+@pytest.fixture
+def shop(db: SQLAlchemy, coins: Coins, tmp_path: Path) -> Iterator[Flask]:
+    """An app whose package is called ``shop``."""
+    app = Flask("shop.web", root_path=str(tmp_path))
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'shop.sqlite3'}"
+    db.init_app(app)
+    coins.init_app(app, db)
+    with app.app_context():
+        db.create_all()
+        yield app
+        db.engine.dispose()
+
+
+@pytest.mark.usefixtures("shop")
+def test_values_are_found_in_the_apps_own_package(coins: Coins) -> None:
+    mine = eval("award_once(15, 'mine')", SHOP)
+    theirs = eval("award_once(15, 'theirs')", SHOP | {"__name__": "shopping.rules"})
+    assert [reward.reason for reward in coins.status("ada")] == [mine.reason]
+    assert theirs.reason == "theirs"
+
+
+@pytest.mark.usefixtures("shop")
+def test_rules_that_are_alike_are_one_reward(coins: Coins) -> None:
+    rules = [eval(f"award_once(15, 'alike', limit={limit})", SHOP) for limit in (1, 1, 2)]
+    assert [reward.limit for reward in coins.status("ada")] == [1, 2]
+    assert len(rules) == 3

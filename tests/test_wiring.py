@@ -1,0 +1,200 @@
+"""Faults of set-up are found: a rule that never runs, nobody to pay, a prefix that is taken."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask, g
+from flask.views import MethodView, View
+from flask_login import LoginManager
+
+from flask_coins import Coins, award, award_once
+from flask_coins._rewards import unreached_views
+from flask_coins.errors import CoinsWarning
+
+GOAL = award_once(15, "daily_goal", "day", user="ada")
+NEVER_RUNS = "the rule for 'daily_goal' never runs: it stands above the route"
+
+Make = Callable[..., Flask]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """What is wired up has nothing to do with the engine."""
+    return f"sqlite:///{tmp_path / 'host.sqlite3'}"
+
+
+def _above(app: Flask) -> Any:
+    @GOAL
+    @app.post("/goal")
+    def complete_goal() -> str:
+        return "done"
+
+    return complete_goal
+
+
+# -- a rule above its route -----------------------------------------------------------------------
+
+
+def test_a_rule_above_its_route_is_found(app: Flask) -> None:
+    kept = _above(app)
+    (fault,) = unreached_views(app)
+    assert fault.startswith(f"{__name__}._above.<locals>.complete_goal: {NEVER_RUNS}")
+    assert "directly above 'def'" in fault
+    assert kept is not app.view_functions["complete_goal"]
+
+
+def test_so_is_one_above_the_route_of_a_blueprint(app: Flask) -> None:
+    blueprint = Blueprint("goals", __name__)
+    view = GOAL(blueprint.get("/goal")(lambda: "done"))
+    app.register_blueprint(blueprint)
+    assert len(unreached_views(app)) == 1
+    assert callable(view)
+
+
+def test_so_is_one_of_two(app: Flask) -> None:
+    view = GOAL(app.get("/goal")(award(1, "bonus")(lambda: "done")))
+    (fault,) = unreached_views(app)
+    assert "'daily_goal'" in fault
+    assert callable(view)
+
+
+def _between(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+class Goal(MethodView):
+    @GOAL
+    def post(self) -> str:
+        return "done"
+
+
+@GOAL
+class Closed(View):
+    def dispatch_request(self) -> str:
+        return "done"
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        GOAL(lambda: "done"),
+        GOAL(award(1)(lambda: "done")),
+        GOAL(_between(award(1)(lambda: "done"))),
+        _between(GOAL(lambda: "done")),
+        Goal.as_view("goal"),
+        _between(Goal.as_view("goal")),
+        Closed.as_view("goal"),
+    ],
+)
+def test_a_rule_below_its_route_is_no_fault(app: Flask, view: Any) -> None:
+    app.add_url_rule("/goal", "goal", view)
+    assert unreached_views(app) == []
+
+
+def test_a_view_without_a_route_is_no_fault(app: Flask) -> None:
+    view = GOAL(lambda: "called by others")
+    assert unreached_views(app) == []
+    assert callable(view)
+
+
+# -- the warning ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resolver(coins: Coins) -> None:
+    coins.current_user_loader(lambda: "ada")
+
+
+@pytest.mark.usefixtures("resolver")
+def test_debug_mode_warns_on_the_first_request_only(make_app: Make) -> None:
+    app = make_app(DEBUG=True)
+    view, client = _above(app), app.test_client()
+    with pytest.warns(CoinsWarning, match=NEVER_RUNS) as warned:
+        assert client.post("/goal").text == "done"
+    assert client.post("/goal").text == "done"
+    assert len(warned) == 1
+    assert callable(view)
+
+
+@pytest.mark.usefixtures("resolver")
+def test_debug_mode_may_be_switched_on_after_set_up(app: Flask) -> None:
+    view, app.debug = _above(app), True
+    with pytest.warns(CoinsWarning, match=NEVER_RUNS):
+        app.test_client().post("/goal")
+    assert callable(view)
+
+
+def test_other_modes_are_silent(app: Flask) -> None:
+    view = _above(app)
+    assert app.test_client().post("/goal").text == "done"
+    assert callable(view)
+
+
+# -- the user -------------------------------------------------------------------------------------
+
+
+def _warnings(app: Flask) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        app.test_client().get("/")
+    return [str(each.message) for each in caught if each.category is CoinsWarning]
+
+
+def test_debug_mode_warns_that_nobody_says_who_the_user_is(make_app: Make) -> None:
+    (warning,) = _warnings(make_app(DEBUG=True))
+    assert "@coins.current_user_loader" in warning
+
+
+def _loader(app: Flask, coins: Coins) -> None:
+    coins.current_user_loader(lambda: "ada")
+
+
+def _login(app: Flask, coins: Coins) -> None:
+    LoginManager(app).user_loader(lambda user_id: None)
+
+
+def _before_request(app: Flask, coins: Coins) -> None:
+    @app.before_request
+    def load_user() -> None:
+        g.user = None
+
+
+@pytest.mark.parametrize("told", [_loader, _login, _before_request])
+def test_one_who_says_it_is_enough(
+    make_app: Make, coins: Coins, told: Callable[[Flask, Coins], None]
+) -> None:
+    app = make_app(DEBUG=True)
+    told(app, coins)
+    assert _warnings(app) == []
+
+
+# -- the prefix -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("resolver")
+@pytest.mark.parametrize("path", ["/coins", "/coins/", "/coins/shop", "/coins/<name>"])
+def test_a_route_under_the_prefix_warns(make_app: Make, path: str) -> None:
+    app = make_app(DEBUG=True)
+    app.add_url_rule(path, "shop", lambda name="": "shop")
+    (warning,) = _warnings(app)
+    assert f"The route '{path}' (shop) lies under COINS_URL_PREFIX '/coins'" in warning
+
+
+@pytest.mark.usefixtures("resolver")
+@pytest.mark.parametrize(
+    ("prefix", "path"), [("/coins", "/coinshop"), ("/wallet", "/coins/shop"), (None, "/coins/shop")]
+)
+def test_a_route_beside_the_prefix_does_not(make_app: Make, prefix: str | None, path: str) -> None:
+    app = make_app(DEBUG=True, COINS_URL_PREFIX=prefix)
+    app.add_url_rule(path, "shop", lambda: "shop")
+    assert _warnings(app) == []
