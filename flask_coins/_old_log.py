@@ -146,8 +146,8 @@ class OldLog:
         return query.order_by(*(query.selected_columns[name] for name in order))
 
     def _stream(self, query: sa.Select[Any], size: int) -> Iterator[Sequence[sa.RowMapping]]:
-        result = self._reader.execute(query, execution_options={"yield_per": size})
-        yield from result.mappings().partitions()
+        with self._reader.execute(query, execution_options={"yield_per": size}) as result:
+            yield from result.mappings().partitions()
 
     def _row(self, values: sa.RowMapping) -> Row:
         amount = whole(values["amount"])

@@ -1,0 +1,443 @@
+"""Moving a hand-made ``coin_log`` over, on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.pool import NullPool
+
+from flask_coins import Coins, CoinsError, Outcome, _adopt
+from flask_coins._adopt import adopt
+from flask_coins._models import balances, log
+from flask_coins._old_log import BalanceColumn, find_balance_column
+from flask_coins._verify import faults
+
+from .apps import NOON, create_app
+from .hosts import Host
+
+DAY = timedelta(days=1)
+START = datetime(2026, 1, 1, 9)
+COLUMN = BalanceColumn("users", "id", "coins")
+
+
+class Old:
+    """The tables of a host that kept coins by itself."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def make(self, *columns: sa.Column[Any], key: Any = sa.Integer, **types: Any) -> Old:
+        """Make the users and the log; ``types`` are other types of its columns."""
+        metadata = sa.MetaData(naming_convention={"pk": "pk_%(table_name)s"})
+        self.users = sa.Table(
+            "users",
+            metadata,
+            sa.Column("id", key, primary_key=True, autoincrement=False),
+            sa.Column("coins", sa.Integer),
+        )
+        self.log = sa.Table(
+            "coin_log",
+            metadata,
+            *columns,
+            sa.Column("user_id", key),
+            sa.Column("amount", types.get("amount", sa.BigInteger)),
+            sa.Column("reason", types.get("reason", sa.String(200))),
+            sa.Column("created_at", types.get("created_at", sa.DateTime)),
+            sa.Index("ix_coin_log_user", "user_id"),
+        )
+        metadata.create_all(self.engine)
+        return self
+
+    def add(self, *rows: tuple[Any, ...], coins: dict[Any, int | None] | None = None) -> Old:
+        """Rows of (user, amount, reason, day, other columns…) and what the column says."""
+        names = [column.name for column in self.log.columns if column.name not in _LAST]
+        with self.engine.begin() as connection:
+            for user, amount, reason, day, *others in rows:
+                when = START + day * DAY if isinstance(day, int) else day
+                values = dict(zip(_LAST, (user, amount, reason, when), strict=True))
+                connection.execute(
+                    self.log.insert(), {**values, **dict(zip(names, others, strict=False))}
+                )
+            for user, has in (coins or {}).items():
+                connection.execute(self.users.insert(), {"id": user, "coins": has})
+        return self
+
+    def entries(self, *names: str) -> list[tuple[Any, ...]]:
+        """Columns of the new log, in order."""
+        columns = [log.c[name] for name in names or ("user_id", "amount", "balance_after")]
+        with self.engine.connect() as connection:
+            return [
+                tuple(row) for row in connection.execute(sa.select(*columns).order_by(log.c.id))
+            ]
+
+    def balances(self) -> dict[str, tuple[int, int, int]]:
+        """Balance, earned and spent of each user, after a proof that they are the log's."""
+        with self.engine.connect() as connection:
+            assert list(faults(connection)) == []
+            return {row.user_id: tuple(row[2:5]) for row in connection.execute(sa.select(balances))}
+
+    def tables(self) -> set[str]:
+        return set(sa.inspect(self.engine).get_table_names())
+
+
+_LAST = ("user_id", "amount", "reason", "created_at")
+
+
+def identity() -> sa.Column[Any]:
+    return sa.Column("id", sa.Integer, primary_key=True)
+
+
+@pytest.fixture
+def old(database_url: str) -> Old:
+    return Old(sa.create_engine(database_url, poolclass=NullPool))
+
+
+@pytest.fixture
+def usual(old: Old) -> Old:
+    """Three users, of whom the column says less, more and the same as the log."""
+    return old.make(identity()).add(
+        *((1, 100, "goal", 0), (2, 3, "goal", 1), (3, 15, "goal", 2), (3, -5, "shop", 3)),
+        coins={1: 40, 2: 5, 3: 10, 4: 7, 5: 0, 6: None},
+    )
+
+
+def host_of(old: Old) -> tuple[Flask, Coins]:
+    """An app on the adopted database."""
+    coins = Coins(clock=lambda: NOON)
+    unpooled = {"poolclass": NullPool}
+    url = str(old.engine.url)
+    return create_app(url, SQLAlchemy(), coins, SQLALCHEMY_ENGINE_OPTIONS=unpooled), coins
+
+
+# -- what is moved ---------------------------------------------------------------------------
+
+
+def test_every_row_keeps_its_time_in_the_order_of_time_and_id(old: Old) -> None:
+    old.make(identity()).add((1, 5, "third", 2), (1, 7, "first", 0), (1, -1, "second", 0))
+    assert adopt(old.engine).rows == 3
+    times = [(START + day * DAY).replace(tzinfo=timezone.utc) for day in (0, 0, 2)]
+    assert old.entries("reason", "created_at") == [
+        *zip(("first", "second", "third"), times, strict=True)
+    ]
+    assert old.entries() == [("1", 7, 7), ("1", -1, 6), ("1", 5, 11)]
+
+
+def test_balances_earned_and_spent_are_filled(usual: Old) -> None:
+    adopt(usual.engine)
+    assert usual.balances() == {"1": (100, 100, 0), "2": (3, 3, 0), "3": (10, 15, 5)}
+
+
+def test_a_column_that_says_more_or_less_gets_one_opening_entry(usual: Old) -> None:
+    adopt(usual.engine, balance_column=COLUMN, now=NOON)
+    openings = [row for row in usual.entries("user_id", "amount", "reason") if row[2] != "goal"]
+    assert openings == [
+        ("2", 2, "opening_balance"),
+        ("3", -5, "shop"),
+        ("1", -60, "opening_balance"),
+        ("4", 7, "opening_balance"),
+    ]
+    assert {user: row[0] for user, row in usual.balances().items()} == {
+        "1": 40, "2": 5, "3": 10, "4": 7
+    }  # fmt: skip
+
+
+def test_no_opening_entry_takes_the_chain_below_zero(old: Old) -> None:
+    old.make(identity()).add((1, -30, "shop", 0), (1, 5, "goal", 1), coins={1: 5})
+    adopt(old.engine, balance_column=COLUMN)
+    assert old.entries() == [("1", 30, 30), ("1", -30, 0), ("1", 5, 5)]
+
+
+def test_other_columns_go_into_the_details(old: Old) -> None:
+    old.make(identity(), sa.Column("note", sa.Text), sa.Column("day", sa.Date))
+    old.add((1, 5, "goal", 0, 17, "für dich", START.date()), (1, 5, "goal", 0, 18, None, None))
+    adopt(old.engine)
+    assert old.entries("details") == [
+        ({"adopted": {"id": 17, "note": "für dich", "day": "2026-01-01"}},),
+        ({"adopted": {"id": 18, "note": None, "day": None}},),
+    ]
+
+
+def test_a_log_without_ids(old: Old) -> None:
+    old.make().add((1, 5, "goal", 1), (1, 7, "goal", 0))
+    adopt(old.engine)
+    assert old.entries("amount", "details") == [(7, None), (5, None)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        (sa.Integer, 7, "7"),
+        (sa.String(40), "student:1", "student:1"),
+        (sa.Uuid, UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+    ],
+)
+def test_user_ids_become_the_text_that_the_app_uses(
+    old: Old, key: Any, value: Any, kept: str
+) -> None:
+    old.make(identity(), key=key).add((value, 5, "goal", 0), coins={value: 6})
+    adopt(old.engine, balance_column=COLUMN)
+    assert {row[0] for row in old.entries("user_id")} == {kept}
+
+
+def test_times_without_a_zone_are_in_the_zone_that_is_named(old: Old) -> None:
+    old.make(identity()).add((1, 5, "goal", 0))
+    adopt(old.engine, zone=ZoneInfo("Europe/Berlin"))
+    assert old.entries("created_at") == [(datetime(2026, 1, 1, 8, tzinfo=timezone.utc),)]
+
+
+def test_times_with_a_zone_and_whole_decimals_are_read(old: Old) -> None:
+    types = {"created_at": sa.DateTime(timezone=True), "amount": sa.Numeric(10, 2)}
+    old.make(identity(), **types).add((1, Decimal("5.00"), "goal", NOON))
+    adopt(old.engine)
+    assert old.entries("amount", "created_at") == [(5, NOON)]
+
+
+def test_an_empty_log_is_replaced(old: Old) -> None:
+    assert adopt(old.make(identity()).engine).rows == 0
+    assert old.balances() == {}
+
+
+def test_more_rows_and_users_than_are_held_in_memory(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_adopt, "_CHUNK", 3)
+    rows = [(user, amount, "goal", amount) for amount in (1, 2, 3) for user in range(1, 8)]
+    old.make(identity()).add(*rows, coins={user: user for user in range(1, 15)})
+    result = adopt(old.engine, balance_column=COLUMN)
+    assert (result.rows, result.openings, result.total) == (21, 13, sum(range(1, 15)))
+    assert {int(user): row[0] for user, row in old.balances().items()} == {
+        user: user for user in range(1, 15)
+    }
+
+
+# -- the column ------------------------------------------------------------------------------
+
+
+def test_a_column_of_coins_is_found(usual: Old) -> None:
+    assert find_balance_column(usual.engine) == COLUMN
+
+
+def test_two_columns_of_coins_need_a_word(usual: Old) -> None:
+    with usual.engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE teams (id INTEGER PRIMARY KEY, coins INTEGER)"))
+    with pytest.raises(CoinsError, match=r"teams\.coins, users\.coins|users\.coins, teams\.coins"):
+        find_balance_column(usual.engine)
+
+
+def test_no_column_of_coins_is_none(database_url: str) -> None:
+    assert find_balance_column(sa.create_engine(database_url, poolclass=NullPool)) is None
+
+
+# -- the report ------------------------------------------------------------------------------
+
+
+def test_the_reconciliation_adds_up(usual: Old) -> None:
+    result = adopt(usual.engine, balance_column=COLUMN, keep=True)
+    assert result
+    assert (result.rows, result.logged) == (4, 113)
+    assert (result.openings, result.opened) == (3, -51)
+    assert (result.users, result.total) == (4, 62)
+    assert result.differences == (("1", 100, 40), ("2", 3, 5), ("4", 0, 7))
+    said = "\n".join(result.lines())
+    assert "user 1: the log said 100, the column 40" in said
+    assert "The old table is kept as coin_log_before_coins." in said
+    assert "coin_log_before_coins" in usual.tables()
+
+
+def test_a_second_run_has_nothing_to_adopt(usual: Old) -> None:
+    adopt(usual.engine)
+    before = usual.entries()
+    again = adopt(usual.engine, balance_column=COLUMN)
+    assert not again
+    assert again.lines() == ["Nothing to adopt: coin_log is Flask-Coins' own."]
+    assert usual.entries() == before
+
+
+def test_without_a_log_there_is_nothing_to_adopt(old: Old) -> None:
+    assert "'flask db upgrade' makes it" in adopt(old.engine).lines()[0]
+
+
+def test_only_the_new_tables_are_left(usual: Old) -> None:
+    adopt(usual.engine)
+    assert usual.tables() == {"users", "coin_log", "coin_balance"}
+
+
+# -- afterwards ------------------------------------------------------------------------------
+
+
+def test_coins_go_on_where_the_old_log_ended(usual: Old) -> None:
+    adopt(usual.engine)
+    app, coins = host_of(usual)
+    with app.app_context():
+        assert coins.award(3, 5).balance == 15
+        app.extensions["sqlalchemy"].session.commit()
+    assert usual.balances()["3"] == (15, 20, 5)
+    assert usual.entries("id")[-1] == (5,)
+
+
+def test_an_adopted_row_of_today_blocks_todays_award(old: Old) -> None:
+    old.make(identity()).add((1, 10, "daily_login", NOON.replace(tzinfo=None)))
+    adopt(old.engine)
+    app, coins = host_of(old)
+    with app.app_context():
+        assert coins.award_once(1, 10, "daily_login", "day").outcome is Outcome.ALREADY
+
+
+def test_flask_db_upgrade_then_copies_and_creates_nothing(usual: Old, tmp_path: Path) -> None:
+    host = Host(tmp_path, str(usual.engine.url), models=users).init()
+    host.revision("20240101_a", None)
+    assert "'flask coins adopt'" in host.db("upgrade").text
+    adopt(usual.engine)
+    before = usual.entries()
+    assert host.upgraded().db("check").code == 0
+    assert len(host.heads()) == 1
+    assert usual.entries() == before
+
+
+def users(db: SQLAlchemy) -> None:
+    key = sa.Column("id", sa.Integer, primary_key=True, autoincrement=False)
+    db.Table("users", key, sa.Column("coins", sa.Integer))
+
+
+# -- what cannot be adopted ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ((None, 5, "goal", 0), "a user id is an integer, text or UUID, not None"),
+        ((1, None, "goal", 0), "None is not a whole number"),
+        ((1, 0, "goal", 0), "an amount cannot be 0: delete or split the row"),
+        ((1, 10**15, "goal", 0), "an amount cannot be 1000000000000000"),
+        ((1, 5, None, 0), "A reason must be a str, not None"),
+        ((1, 5, "", 0), "1 to 64 characters, not 0"),
+        ((1, 5, "x" * 65, 0), "1 to 64 characters, not 65"),
+        ((1, 5, "goal ", 0), "must not end in a space"),
+        ((1, 5, "go\nal", 0), "control characters"),
+        ((1, 5, "goal", None), "None is not a time"),
+    ],
+)
+def test_rows_that_cannot_be_kept_are_named(old: Old, row: tuple[Any, ...], why: str) -> None:
+    old.make(identity()).add((1, 5, "goal", 0), row)
+    with pytest.raises(CoinsError, match=f"(?s)nothing was changed.*id 2: .*{why}"):
+        adopt(old.engine)
+    assert old.tables() == {"users", "coin_log"}
+
+
+def test_halves_of_a_coin_are_refused(old: Old) -> None:
+    old.make(identity(), amount=sa.Numeric(10, 2)).add((1, Decimal("5.50"), "goal", 0))
+    with pytest.raises(CoinsError, match="is not a whole number"):
+        adopt(old.engine)
+
+
+def test_text_that_is_no_time_is_refused(old: Old) -> None:
+    old.make(identity(), created_at=sa.String(30)).add((1, 5, "goal", "yesterday"))
+    with pytest.raises(CoinsError, match="'yesterday' is not a time"):
+        adopt(old.engine)
+
+
+def test_only_the_first_faults_are_listed(old: Old) -> None:
+    old.make(identity()).add(*[(1, 0, "goal", 0)] * 9)
+    with pytest.raises(CoinsError) as refusal:
+        adopt(old.engine)
+    assert str(refusal.value).count("cannot be 0") == 5
+
+
+@pytest.mark.parametrize("coins", [None, {1: -5}])
+def test_balances_below_zero_are_named(old: Old, coins: dict[Any, int | None] | None) -> None:
+    old.make(identity()).add((1, 5, "goal", 0), (1, -10, "shop", 1), coins=coins)
+    with pytest.raises(CoinsError, match=r"(?s)balances go from 0 to .*user 1: -5"):
+        adopt(old.engine, balance_column=COLUMN)
+    assert old.tables() == {"users", "coin_log"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("ALTER TABLE coin_log DROP COLUMN reason", "coin_log has no column reason"),
+        ("CREATE TABLE coin_log_before_coins (x INTEGER)", "drop the table coin_log_before_coins"),
+        ("CREATE TABLE coin_balance (x INTEGER)", "coin_balance of another make"),
+        (
+            "CREATE TABLE receipts (entry INTEGER, FOREIGN KEY (entry) REFERENCES coin_log (id))",
+            "drop the foreign key of receipts",
+        ),
+    ],
+)
+def test_surroundings_that_rule_it_out(usual: Old, statement: str, why: str) -> None:
+    with usual.engine.begin() as connection:
+        connection.execute(sa.text(statement))
+    with pytest.raises(CoinsError, match=why):
+        adopt(usual.engine)
+    with usual.engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS receipts"))
+        assert connection.scalar(sa.text("SELECT COUNT(*) FROM coin_log")) == 4
+
+
+def test_balances_that_are_there_already_are_not_touched(usual: Old) -> None:
+    balances.create(usual.engine)
+    with usual.engine.begin() as connection:
+        connection.execute(
+            balances.insert().values(
+                user_id="1", currency="coins", balance=1, earned=1, spent=0, updated_at=NOON
+            )
+        )
+    with pytest.raises(CoinsError, match="coin_balance holds balances already"):
+        adopt(usual.engine)
+
+
+def test_an_empty_coin_balance_is_no_obstacle(usual: Old) -> None:
+    balances.create(usual.engine)
+    assert adopt(usual.engine).users == 3
+
+
+def test_a_column_that_is_not_there_is_named(usual: Old) -> None:
+    with pytest.raises(CoinsError, match="The table users has no column gold"):
+        adopt(usual.engine, balance_column=BalanceColumn("users", "id", "gold"))
+
+
+# -- breaking off ----------------------------------------------------------------------------
+
+
+class PowerCut(BaseException):
+    """Nothing after it reaches the database."""
+
+
+@pytest.fixture
+def ddl(usual: Old) -> Iterator[list[int]]:
+    """``[n]``: the power goes after n statements that change the schema, until n is set again."""
+    left = [1000]
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        left[0] -= statement.lstrip().startswith(("CREATE", "DROP", "ALTER", "RENAME"))
+        if left[0] < 0:
+            raise PowerCut
+
+    sa.event.listen(usual.engine, "before_cursor_execute", count)
+    yield left
+    sa.event.remove(usual.engine, "before_cursor_execute", count)
+
+
+def test_broken_off_anywhere_it_can_be_run_again(usual: Old, ddl: list[int]) -> None:
+    before = usual.entries("user_id", "amount")
+    cuts = 0
+    while "coin_balance" not in usual.tables():
+        assert usual.entries("user_id", "amount") == before
+        ddl[0] = cuts
+        with suppress(PowerCut):
+            adopt(usual.engine, balance_column=COLUMN)
+        ddl[0] = 1000
+        cuts += 1
+    adopt(usual.engine, balance_column=COLUMN)
+    assert cuts > 10
+    assert usual.balances()["1"] == (40, 100, 60)
