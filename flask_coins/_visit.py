@@ -180,7 +180,7 @@ def _pay(
             if commits:
                 _commit(state)
             break
-        except Exception as error:
+        except BaseException as error:
             state.session.rollback()
             if not retries or attempt == _ATTEMPTS or not is_transient(error):
                 raise

@@ -13,7 +13,15 @@ from flask import Flask, Response, abort, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from flask_coins import Coins, CoinsRetry, InsufficientCoins, Outcome, award, award_once
+from flask_coins import (
+    Coins,
+    CoinsRetry,
+    InsufficientCoins,
+    Outcome,
+    Receipt,
+    award,
+    award_once,
+)
 from flask_coins.signals import coins_awarded
 
 from .views import Told, committed, define_note, listening, notes, visit
@@ -248,6 +256,25 @@ def test_stacked_rules_fail_together(app: Flask, add: Any, told: Told) -> None:
     with pytest.raises(ZeroDivisionError):
         visit(app, lambda view: GOAL(BROKEN(view)), add())
     assert (notes(app), committed(app), told) == ([], [], [])
+
+
+def test_a_timeout_between_two_payments_takes_the_first_along(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    class Timeout(BaseException):
+        """As gevent's: no Exception."""
+
+    @coins.eligible_check
+    def check(user_id: str, reason: str) -> bool:
+        if reason == "bonus":
+            raise Timeout
+        return True
+
+    with app.test_request_context("/", method="POST"):
+        with pytest.raises(Timeout):
+            BONUS(GOAL(lambda: "done"))()
+        db.session.commit()
+    assert committed(app) == []
 
 
 def test_what_stands_between_may_turn_a_success_into_a_failure(
@@ -594,6 +621,21 @@ def test_a_receipt_tells_all(app: Flask, told: Told) -> None:
     assert (receipt.amount, receipt.balance, receipt.subject) == (15, 15, "7")
     assert receipt.entry is not None
     assert (receipt.entry.user_id, receipt.entry.balance_after) == ("ada", 15)
+
+
+def test_a_receiver_may_use_the_session_and_pay(
+    app: Flask, db: SQLAlchemy, note: Any, told: Told
+) -> None:
+    def receive(sender: Flask, receipt: Receipt, user_id: str) -> None:
+        if receipt.reason == "daily_goal":
+            db.session.add(note(text=f"{user_id} has {receipt.balance}"))
+            BONUS.pay(user_id)
+            db.session.commit()
+
+    with coins_awarded.connected_to(receive, app):
+        header = visit(app, GOAL).headers["Coins-Awarded"]
+    assert (notes(app), len(committed(app))) == (["ada has 15"], 2)
+    assert (told.outcomes, header.count(",")) == (["awarded", "awarded"], 1)
 
 
 def test_a_receiver_that_fails_harms_no_one(
