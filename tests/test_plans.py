@@ -1,0 +1,163 @@
+"""How the engines answer what they are asked: by an index, never by reading the log.
+
+Every statement that a call sends is explained by the engine itself, on a log of four thousand rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins
+from flask_coins._models import balances, log
+
+from .apps import Clock
+from .statements import before
+
+USERS, EACH, OTHERS = 100, 40, 2000
+Plan = Callable[[Callable[[], Any]], list[str]]
+
+pytestmark = pytest.mark.usefixtures("ctx", "long_log")
+
+
+@pytest.fixture
+def long_log(app: Flask, db: SQLAlchemy, clock: Clock, ctx: None) -> None:
+    """A hundred of many users were paid every day for forty days until yesterday."""
+    entries = [
+        {
+            "user_id": str(user),
+            "currency": "coins",
+            "amount": 5,
+            "balance_after": 5 * (day + 1),
+            "reason": "goal" if day % 2 else "login",
+            "once_key": f"imported:{day}",
+            "idempotency_key": f"key {day}",
+            "created_at": clock() - timedelta(days=EACH - day),
+        }
+        for day in range(EACH)
+        for user in range(USERS)
+    ]
+    held = {"currency": "coins", "balance": 5 * EACH, "earned": 5 * EACH, "spent": 0}
+    rows = [{"user_id": str(user), "updated_at": clock(), **held} for user in range(OTHERS)]
+    db.session.execute(sa.insert(log), entries)
+    db.session.execute(sa.insert(balances), rows)
+    db.session.commit()
+    tables = " TABLE coin_log, coin_balance" if db.engine.dialect.name == "mysql" else ""
+    db.session.execute(sa.text(f"ANALYZE{tables}"))
+    db.session.commit()
+
+
+@pytest.fixture
+def plan(db: SQLAlchemy) -> Plan:
+    """``plan(call)``: what the engine says of each SELECT and UPDATE that ``call`` sends."""
+
+    def explained(call: Callable[[], Any]) -> list[str]:
+        seen: list[tuple[str, Any]] = []
+        sa.event.listen(db.engine, "before_cursor_execute", note := lambda *a: seen.append(a[2:4]))
+        call()
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+        db.session.rollback()
+        return [line for statement in seen for line in _explained(db, *statement)]
+
+    return explained
+
+
+def _explained(db: SQLAlchemy, statement: str, params: Any) -> Iterator[str]:
+    if not statement.startswith(("SELECT", "UPDATE")):
+        return
+    words = "EXPLAIN QUERY PLAN" if db.engine.dialect.name == "sqlite" else "EXPLAIN"
+    for row in db.session.connection().exec_driver_sql(f"{words} {statement}", params).mappings():
+        if "Extra" in row:  # MariaDB
+            yield f"{row['type']} {row['table']} using {row['key']}, {row['Extra']}"
+        else:
+            yield str(row.get("detail") or row["QUERY PLAN"])
+
+
+def indexes(lines: list[str]) -> set[str]:
+    """The indexes of the log that a plan uses."""
+    return {index.name for index in log.indexes if any(str(index.name) in line for line in lines)}
+
+
+def reads_a_table(lines: list[str]) -> bool:
+    """Whether a whole table is read, or entries are sorted that no index picked."""
+    words = (
+        "SCAN coin_",
+        "Seq Scan on coin_",
+        "ALL coin_",
+        "index coin_",
+        "TEMP B-TREE",
+        "filesort",
+    )
+    return any(word in line for line in lines for word in words)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("window", ["day", "week", "month", "year"])
+def test_the_look_takes_the_newest_rows_and_the_names(
+    plan: Plan, coins: Coins, window: str, limit: int
+) -> None:
+    lines = plan(lambda: coins.award_once(7, 5, "goal", window, limit=limit))
+    assert indexes(lines) == {"ix_coin_log_look", "uq_coin_log_once"}
+    assert not reads_a_table(lines)
+
+
+def test_the_look_of_a_cooldown_needs_no_names(plan: Plan, coins: Coins) -> None:
+    lines = plan(lambda: coins.award_once(7, 5, "goal", timedelta(hours=8)))
+    assert indexes(lines) == {"ix_coin_log_look"}
+    assert not reads_a_table(lines)
+
+
+@pytest.mark.parametrize("window", ["hour", "forever"])
+def test_the_look_stops_at_the_newest_row(plan: Plan, coins: Coins, window: str) -> None:
+    lines = plan(lambda: coins.award_once(7, 5, "goal", window))
+    assert "ix_coin_log_look" in indexes(lines)
+    assert not reads_a_table(lines)
+    assert not any("Sort" in line for line in lines)
+
+
+def test_the_second_look_is_as_narrow(plan: Plan, coins: Coins, app: Flask, db: SQLAlchemy) -> None:
+    def pay_meanwhile() -> None:
+        with app.app_context():
+            coins.award(7, 5, "another reason")
+            db.session.commit()
+
+    def pay() -> None:
+        with before(db.engine, "INSERT INTO coin_balance", pay_meanwhile):
+            assert coins.award_once(7, 5, "goal", "day")
+
+    lines = plan(pay)
+    assert len([line for line in lines if "ix_coin_log_look" in line]) == 2
+    assert not reads_a_table(lines)
+
+
+@pytest.mark.parametrize("before", [None, 2000], ids=["the first page", "a later page"])
+def test_history_walks_its_own_index(plan: Plan, coins: Coins, before: int | None) -> None:
+    lines = plan(lambda: coins.history(7, limit=10, before=before))
+    assert indexes(lines) == {"ix_coin_log_user"}
+    assert not reads_a_table(lines)
+    assert not any("Sort" in line for line in lines)
+
+
+def test_a_key_is_found_by_its_index(plan: Plan, coins: Coins) -> None:
+    lines = plan(lambda: coins.award(7, 5, "login", idempotency_key="key 0"))
+    assert indexes(lines) == {"uq_coin_log_key"}
+    assert not reads_a_table(lines)
+
+
+def test_a_balance_needs_no_log(plan: Plan, coins: Coins) -> None:
+    lines = plan(lambda: (coins.balance(7), coins.balances([7, 8]), coins.spend(7, 1, "shop")))
+    assert not indexes(lines)
+    assert not reads_a_table(lines)
+
+
+def test_texts_are_compared_as_they_are_kept(plan: Plan, coins: Coins) -> None:
+    lines = plan(lambda: coins.award_once("ü☃", 5, "día", "day", subject="😀"))
+    assert indexes(lines) <= {"ix_coin_log_look", "uq_coin_log_once", "ix_coin_log_user"}
+    assert "ix_coin_log_look" in indexes(lines)
+    assert not reads_a_table(lines)
