@@ -51,7 +51,7 @@ class Reader:
         for start in range(0, len(users), _CHUNK):
             params = {"users": users[start : start + _CHUNK], "of_currency": currency}
             rows = self._rows(session, _BALANCES, params)
-            found.update({user_id: balance for user_id, balance in rows})
+            found.update(map(tuple, rows))
         return found
 
     def history(

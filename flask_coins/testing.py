@@ -22,15 +22,18 @@ class Traveller:
         self.move_to(when)
 
     def __call__(self) -> datetime:
+        """The moment, as a clock tells it."""
         return self.now
 
     def move_to(self, when: datetime | str) -> None:
         """Go to ``when``: an aware datetime, or its text in ISO 8601 with an offset."""
-        moment = datetime.fromisoformat(when) if isinstance(when, str) else when
-        if moment.tzinfo is None:
+        if isinstance(when, str):
+            # Python 3.10 does not read the Z of RFC 3339.
+            when = datetime.fromisoformat(when.replace("Z", "+00:00"))
+        if when.tzinfo is None:
             raise CoinsError(f"{when!r} has no UTC offset: add one, such as +00:00.")
         #: The moment that the app's calls see: aware, in UTC.
-        self.now = moment.astimezone(timezone.utc)
+        self.now = when.astimezone(timezone.utc)
 
     def shift(self, **parts: float) -> None:
         """Move on by ``timedelta(**parts)``; back with negative numbers."""
