@@ -1,0 +1,57 @@
+"""``Coins-Awarded``: a list by RFC 9651 that survives any reason."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask, Response
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins, Outcome, Receipt
+from flask_coins._header import NAME, add_to_header, item
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("daily_goal", "daily_goal"),
+        ("goal/easy:1", "goal/easy:1"),
+        ("7days", '"7days"'),
+        ("two words", '"two words"'),
+        ('say "hi" \\o/', '"say \\"hi\\" \\\\o/"'),
+        ("a, b;c=d", '"a, b;c=d"'),
+        ("Grüße", '%"Gr%c3%bc%c3%9fe"'),
+        ('100 % "ü"', '%"100 %25 %22%c3%bc%22"'),
+        ("🏆", '%"%f0%9f%8f%86"'),
+    ],
+)
+def test_any_reason_can_be_said(reason: str, shown: str) -> None:
+    receipt = Receipt(Outcome.AWARDED, reason, 15, 40)
+    assert item(receipt) == f"{shown};amount=15;balance=40"
+    assert item(receipt).isascii()
+
+
+def test_what_is_no_plain_award_says_so() -> None:
+    spent = Receipt(Outcome.SPENT, "shop", -5, 35, currency="gems")
+    assert item(spent) == "shop;amount=-5;balance=35;currency=gems;outcome=spent"
+
+
+def test_several_are_a_list() -> None:
+    response = Response()
+    add_to_header(response, Receipt(Outcome.AWARDED, "a", 1, 1))
+    add_to_header(response, Receipt(Outcome.AWARDED, "b", 2, 3))
+    assert response.headers[NAME] == "a;amount=1;balance=1, b;amount=2;balance=3"
+
+
+def test_a_direct_call_in_a_view_is_shown_once_committed(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    @app.post("/<verb>")
+    def view(verb: str) -> str:
+        coins.award_once(7, 10, "goal")
+        getattr(db.session, verb)()
+        return "ok"
+
+    client = app.test_client()
+    assert NAME not in client.post("/rollback").headers
+    assert client.post("/commit").headers[NAME] == "goal;amount=10;balance=10"
+    assert NAME not in client.post("/commit").headers
