@@ -25,6 +25,8 @@ from .errors import CoinsError
 
 _CHUNK = 500
 _SHOWN = 20
+_PATIENCE = 60
+"""Seconds to wait for others to let go of the table; MariaDB would wait for a day."""
 _NEW, _NEW_BALANCES, _WORK = "coin_log_adopting", "coin_balance_adopting", "coin_adopting"
 _KEPT_TABLE = sa.table(KEPT, sa.column("amount", sa.BigInteger))
 _CHANGED = (
@@ -128,6 +130,8 @@ class _Adoption:
 
     def _make_room(self) -> None:
         """Lock what can be locked, and make the new tables."""
+        if self.mysql:
+            self.connection.detach()  # its settings must not go back to the pool
         self._execute(*_locks(self.connection))
         self._drop_ours()
         if not self.mysql:
@@ -342,10 +346,12 @@ def _opening(account: _Account, when: datetime) -> Row:
 def _locks(connection: sa.Connection) -> list[str]:
     """What keeps others from writing meanwhile. MariaDB's locks do not outlive a CREATE TABLE."""
     if connection.dialect.name == "postgresql":
-        return [f"LOCK TABLE {OLD} IN ACCESS EXCLUSIVE MODE"]
+        wait = f"SET LOCAL lock_timeout = '{_PATIENCE}s'"
+        return [wait, f"LOCK TABLE {OLD} IN ACCESS EXCLUSIVE MODE"]
+    if connection.dialect.name != "sqlite":
+        return [f"SET SESSION lock_wait_timeout = {_PATIENCE}"]
     driver: Any = connection.connection.driver_connection
-    begun = connection.dialect.name != "sqlite" or driver.in_transaction
-    return [] if begun else ["BEGIN IMMEDIATE"]
+    return [] if driver.in_transaction else ["BEGIN IMMEDIATE"]
 
 
 def _freed_names(connection: sa.Connection) -> list[str]:
