@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -424,6 +425,21 @@ def test_work_of_the_hosts_is_never_lost_in_silence(
     assert (notes(app), committed(app), told) == ([], [], [])
 
 
+def test_what_a_rules_callable_writes_is_work_too(
+    make_app: Make, db: SQLAlchemy, note: Any, told: Told
+) -> None:
+    def amount(value: Any) -> int:
+        _pending(db, note)
+        return 5
+
+    app = make_app(TESTING=False, COINS_ON_ERROR="log")
+    with app.app_context():
+        failing = _failing(db, "commit", times=1)
+    with failing as fault:
+        assert visit(app, award(amount, "counted")).status_code == 500
+    assert (fault.attempts, notes(app), committed(app), told) == (1, [], [], [])
+
+
 @pytest.mark.parametrize("statement", ["SELECT 1", " select 1", "\nSelect 1"])
 def test_reading_is_no_work(make_app: Make, db: SQLAlchemy, statement: str) -> None:
     def view() -> str:
@@ -561,6 +577,21 @@ def test_what_is_not_transient_is_not_tried_again(app: Flask, coins: Coins) -> N
     with pytest.raises(InsufficientCoins):
         visit(app, GOAL)
     assert asked == ["ada"]
+
+
+def test_a_lock_of_another_process_is_waited_for(
+    tmp_path: Path, make_app: Make, db: SQLAlchemy, database_url: str, told: Told
+) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("a lock on the whole database is SQLite's")
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"timeout": 0}})
+    other = sqlite3.connect(tmp_path / "host.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with app.app_context():
+        sa.event.listen(db.engine, "rollback", lambda connection: other.rollback(), once=True)
+    visit(app, GOAL)
+    other.close()
+    assert (committed(app), told.outcomes) == (PAID, ["awarded"])
 
 
 # -- what is told -----------------------------------------------------------------------------------
