@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -19,7 +20,7 @@ from .errors import CoinsError
 MAX_AMOUNT = 999_999_999_999_999
 """The largest amount and balance: fifteen digits, the integers of RFC 9651."""
 
-_COPIED = "flask_coins"
+_copies: WeakSet[sa.Table] = WeakSet()
 _BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _DATETIME = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
@@ -132,7 +133,7 @@ def copy_tables(metadata: sa.MetaData) -> sa.Table:
     """
     for table in (balances, log):
         there = metadata.tables.get(table.name)
-        if there is not None and _COPIED not in there.info:
+        if there is not None and there not in _copies:
             raise CoinsError(
                 f"A table named {table.name!r} of another make stands in db.metadata. Remove that"
                 " model from your code; 'flask coins adopt' then moves its rows over."
@@ -144,7 +145,7 @@ def copy_tables(metadata: sa.MetaData) -> sa.Table:
 
 def _copy(table: sa.Table, metadata: sa.MetaData) -> None:
     copy = table.to_metadata(metadata)
-    copy.info[_COPIED] = True
+    _copies.add(copy)
     for column in copy.columns:
         if isinstance(column.type, UtcDateTime):
             column.type = _DATETIME

@@ -16,6 +16,7 @@ WAITING = "flask_coins.waiting"
 COMMITTED = "flask_coins.committed"
 CONNECTIONS = "flask_coins.connections"
 
+_watched: WeakSet[Any] = WeakSet()
 _engines: WeakSet[Engine] = WeakSet()
 _written_by_host: WeakSet[Connection] = WeakSet()
 _READS = ("SELECT", "SHOW", "PRAGMA", "EXPLAIN", "SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN")
@@ -62,8 +63,11 @@ def watch(sessions: Any, told: Callable[[Receipt, str | None], None]) -> None:
     """Listen to the sessions that ``sessions`` (a ``scoped_session``) makes.
 
     ``told`` is called with each receipt after the outermost commit has ended, when the session can
-    be used again.
+    be used again. Sessions that are watched already are left as they are.
     """
+    if sessions in _watched:
+        return
+    _watched.add(sessions)
 
     def ended(session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
