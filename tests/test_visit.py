@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -219,6 +221,27 @@ def test_a_failed_commit_tells_nothing(app: Flask, db: SQLAlchemy, add: Any, tol
     with failing, pytest.raises(CoinsRetry):
         visit(app, GOAL, add())
     assert (notes(app), committed(app), told) == ([], [], [])
+
+
+def test_requests_at_once_are_paid_once_and_lose_no_work(
+    app: Flask, db: SQLAlchemy, note: Any
+) -> None:
+    together = Barrier(8, timeout=30)
+
+    @app.post("/<text>")
+    @GOAL
+    def view(text: str) -> str:
+        db.session.add(note(text=text))
+        together.wait()
+        return "done"
+
+    def post(number: int) -> str | None:
+        return app.test_client().post(f"/{number}").headers.get("Coins-Awarded")
+
+    with ThreadPoolExecutor(8) as threads:
+        headers = list(threads.map(post, range(8)))
+    assert sorted(filter(None, headers)) == ["daily_goal;amount=15;balance=15"]
+    assert (notes(app), committed(app)) == (list("01234567"), PAID)
 
 
 # -- several rules ----------------------------------------------------------------------------------
