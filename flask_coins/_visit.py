@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, after_this_request, g, has_request_context
+from flask.ctx import AppContext
+from flask.globals import app_ctx
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from ._faults import is_transient
 from ._session import has_entries, has_work
-from ._state import State, current_state
+from ._state import State, current_state, state_of
 from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
 
@@ -46,7 +48,18 @@ def status_of(value: Any) -> int:
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = ("args", "context", "kwargs", "outermost", "rule", "state", "value", "view")
+    __slots__ = (
+        "args",
+        "context",
+        "kwargs",
+        "outermost",
+        "rule",
+        "shortly",
+        "state",
+        "user",
+        "value",
+        "view",
+    )
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -57,10 +70,12 @@ class Due:
         self.kwargs = kwargs
         #: What the rule's callables are given: a view's own return value, or a signal's arguments.
         self.value: Any = None
+        self.user: Any = None
+        self.shortly: Any = None
 
     def __enter__(self) -> Due:
-        self.state = current_state()
-        self.context = vars(g._get_current_object())
+        here: AppContext = app_ctx._get_current_object()  # type: ignore[attr-defined]
+        self.state, self.context = state_of(here.app), vars(here.g)
         mine: list[Due] = []
         self.outermost = self.context.setdefault("_coins_due", mine) is mine
         return self
@@ -142,8 +157,11 @@ def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -
     error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
     host if the host has changed anything.
     """
-    at_stake, earned = has_work(state.open_session()), due
+    at_stake, earned = None, due
     try:
+        if len(due) == 1 and status_of(answer) < 400 and due[0].rule.refused_again(state, due[0]):
+            return
+        at_stake = has_work(state.open_session())
         earned = _earned(state, due, answer)
         if not earned:
             return
@@ -154,12 +172,19 @@ def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -
         for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
             state.tell(receipt, user_id)
     except Exception as error:
-        _failed(state, earned, error, at_stake)
+        _failed(state, earned, error, _lost(state) if at_stake is None else at_stake)
+
+
+def _lost(state: State) -> bool:
+    """Whether a rollback loses work of the host's, or a failed flush has lost it already."""
+    session = state.open_session()
+    return session is not None and (not session.is_active or has_work(session))
 
 
 def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:
     """Those that count, if ``answer`` and their own view's value are no errors."""
-    earned, missed = [], []
+    earned: list[Due] = []
+    missed: list[Due] = []
     succeeded = status_of(answer) < 400
     for each in due:
         own = each.value is answer or status_of(each.value) < 400

@@ -276,7 +276,7 @@ def test_what_is_not_due_is_told(
     assert told.outcomes == [outcome]
 
 
-@pytest.mark.parametrize("amount", [-1, True, 1.0, "5", None, 10**15])
+@pytest.mark.parametrize("amount", [-1, True, False, 0.0, 1.0, "5", None, 10**15])
 def test_an_amount_that_is_none_is_an_error(app: Flask, amount: Any) -> None:
     with pytest.raises(InvalidAmount):
         visit(app, award(lambda value: amount, user="ada"))
