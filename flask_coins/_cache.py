@@ -42,6 +42,11 @@ class Refusals:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = _Kept(receipt, since, until)
 
+    def put_too(self, key: Hashable, other: Hashable) -> None:
+        """Keep under ``key``, for as long, what is kept under ``other``."""
+        if kept := self._kept.get(other):
+            self.put(key, *kept)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

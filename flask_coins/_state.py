@@ -51,7 +51,11 @@ def utc_now() -> dt.datetime:
 
 def current_state() -> State:
     """The state of the current app; a clear error where ``init_app`` was never called."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return state_of(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def state_of(app: Flask) -> State:
+    """The state of ``app``."""
     state = app.extensions.get("coins")
     if not isinstance(state, State):
         raise CoinsError(
@@ -83,6 +87,7 @@ class State:
         self.ledger = Ledger(self.table)
         self.reader = Reader(self.table)
         self._default_zone = zone_of(self.settings.timezone)
+        self._caches = bool(self.settings.cache_seconds)
         # A host that routes its sessions itself may send two requests to two databases.
         sessions = getattr(self.db.session.session_factory, "class_", None)
         self._routed_by_host = getattr(sessions, "get_bind", None) is not RoutedSession.get_bind
@@ -180,13 +185,28 @@ class State:
             return movement.receipt(Outcome.EXCLUDED)
         return self._moved(self.ledger.award(self.session, movement), movement)
 
-    def claim(self, movement: Movement, window: Window, limit: int) -> Claim | Receipt:
-        """What a payment would claim, or a refusal that is known without SQL."""
+    def knows_refusals(self) -> bool:
+        """Whether a rule and a user alone tell a refusal: no session, no zone or database to ask."""
+        return not (
+            self.loaders.timezone
+            or self._routed_by_host
+            or not self._caches
+            or self.app.config["TESTING"]
+            or self.db.session.registry.has()
+        )
+
+    def claim(
+        self, movement: Movement, window: Window, limit: int, shortly: Hashable = None
+    ) -> Claim | Receipt:
+        """What a payment would claim, or a refusal that is known without SQL.
+
+        Such a refusal is then kept under the key ``shortly`` too.
+        """
         now, zone = movement.now, self.zone(movement.user_id)
         period = window.period(now, zone)
         if period is None:
             return movement.receipt(Outcome.NOT_OPEN, next_at=window.opens_at(now, zone))
-        if not self.settings.cache_seconds or self.app.config["TESTING"]:
+        if not self._caches or self.app.config["TESTING"]:
             return Claim(window, zone, period, limit)
         key = (
             self._database(),
@@ -199,7 +219,11 @@ class State:
             limit,
         )
         refusal = self.refusals.get(key, now)
-        return Claim(window, zone, period, limit, key) if refusal is None else refusal
+        if refusal is None:
+            return Claim(window, zone, period, limit, key)
+        if shortly is not None:
+            self.refusals.put_too(shortly, key)
+        return refusal
 
     def pay_once(self, movement: Movement, claim: Claim | Receipt) -> Receipt:
         """Award once in a window, in the host's transaction."""

@@ -38,7 +38,7 @@ class Outcome(str, enum.Enum):
         return self.value
 
 
-MOVED = frozenset({Outcome.AWARDED, Outcome.SPENT})
+MOVED = (Outcome.AWARDED, Outcome.SPENT)
 
 
 @dataclass(frozen=True, slots=True)
