@@ -19,7 +19,7 @@ from ._claims import Claim
 from ._ledger import Movement
 from ._rewards import remember_value, remember_view
 from ._state import State, current_state
-from ._visit import Due, status_of
+from ._visit import UNASKED, Due, status_of
 from .errors import InvalidAmount, InvalidInput, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send
@@ -236,7 +236,7 @@ class Rule:
             return _resolved(self.user, due)
         if due.view is None and "user" in due.kwargs:
             return due.kwargs["user"]
-        return state.current_user() if due.user is None else due.user
+        return state.current_user() if due.user is UNASKED else due.user
 
     def _subject_of(self, due: Due) -> str:
         subject = _resolved(self.subject, due)

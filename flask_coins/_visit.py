@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._decorators import Order, Rule
 
 _ATTEMPTS = 5
+UNASKED = object()
 
 
 def status_of(value: Any) -> int:
@@ -70,7 +71,9 @@ class Due:
         self.kwargs = kwargs
         #: What the rule's callables are given: a view's own return value, or a signal's arguments.
         self.value: Any = None
-        self.user: Any = None
+        #: Who the current user is, once :meth:`Rule.refused_again` has asked.
+        self.user: Any = UNASKED
+        #: The key under which that remembers a refusal.
         self.shortly: Any = None
 
     def __enter__(self) -> Due:
