@@ -49,18 +49,12 @@ def status_of(value: Any) -> int:
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = (
-        "args",
-        "context",
-        "kwargs",
-        "outermost",
-        "rule",
-        "shortly",
-        "state",
-        "user",
-        "value",
-        "view",
-    )
+    value: Any = None
+    """What the rule's callables are given: a view's own return value, or a signal's arguments."""
+    user: Any = UNASKED
+    """Who the current user is, once ``Rule.refused_again`` has asked."""
+    shortly: Any = None
+    """The key under which that remembers a refusal."""
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -69,12 +63,6 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
-        #: What the rule's callables are given: a view's own return value, or a signal's arguments.
-        self.value: Any = None
-        #: Who the current user is, once :meth:`Rule.refused_again` has asked.
-        self.user: Any = UNASKED
-        #: The key under which that remembers a refusal.
-        self.shortly: Any = None
 
     def __enter__(self) -> Due:
         here: AppContext = app_ctx._get_current_object()  # type: ignore[attr-defined]
