@@ -82,3 +82,6 @@ def test_it_opens_behind_every_row_and_name() -> None:
     named = rows("day:2026-11-22", "day:2026-11-23")
     assert claim().opens_at(named) == datetime(2026, 11, 24, tzinfo=UTC)
     assert claim("forever").opens_at(rows(None)) is None
+    cooldown, hour = claim(timedelta(hours=3), 2), timedelta(hours=1)
+    paid = [Paid(n, NOW - n * hour, None) for n in (2, 0, 1)]
+    assert cooldown.opens_at(paid) == NOW + 2 * hour

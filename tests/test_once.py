@@ -341,6 +341,7 @@ JOURNEYS: dict[str, list[tuple[str, str, str]]] = {
         ("2026-11-22T10:00:00", KIRITIMATI, "paid"),
         ("2026-11-22T10:00:00", "Etc/GMT+12", "2026-11-22T12:00:00"),
         ("2026-11-22T12:00:00", "Etc/GMT+12", "paid"),
+        ("2026-11-22T12:01:00", "Etc/GMT+12", "2026-11-24T12:00:00"),
         ("2026-11-23T12:00:00", "Etc/GMT+12", "2026-11-24T12:00:00"),
     ],
     "there and back again": [
@@ -359,6 +360,14 @@ def test_no_journey_pays_a_day_twice(life: Life, journey: str) -> None:
     assert heard == steps
     names = life.names()
     assert len(names) == len(set(names))
+
+
+def test_two_days_ahead_may_be_paid_behind_a_newer_row(life: Life) -> None:
+    assert life.at("2026-11-22T09:00:00", KIRITIMATI).call()
+    assert life.at("2026-11-22T10:00:00").call()
+    life.row("2026-11-22T11:00:00")
+    late = life.at("2026-11-22T11:30:00", "Etc/GMT+12").call()
+    assert said(late) == "2026-11-24T12:00:00"
 
 
 def test_a_week_and_an_hour_travel_too(life: Life) -> None:

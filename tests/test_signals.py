@@ -158,6 +158,17 @@ def test_a_savepoint_released_in_a_rolled_back_transaction_is_not_told(
     assert heard == []
 
 
+def test_a_savepoint_released_in_a_closed_session_is_not_told(
+    savepoints: None, heard: Heard, db: SQLAlchemy, coins: Coins
+) -> None:
+    with db.session.begin_nested():
+        coins.award(7, 10)
+    db.session.close()
+    db.session.commit()
+    assert heard == []
+    assert coins.balance(7) == 0
+
+
 def test_a_failed_commit_is_not_told(heard: Heard, db: SQLAlchemy, coins: Coins) -> None:
     coins.award(7, 10)
 
