@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +28,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 
 @pytest.fixture
-def asked(app: Flask, db: SQLAlchemy, coins: Coins) -> Iterator[Callable[..., int]]:
+def asked(app: Flask, db: SQLAlchemy, coins: Coins) -> Callable[..., int]:
     """``asked(…)`` calls ``award_once`` in a request of its own: how many statements it took."""
 
     def call(user: Any = 7, window: Any = "day", reason: str = "goal", **more: Any) -> int:
@@ -38,7 +38,7 @@ def asked(app: Flask, db: SQLAlchemy, coins: Coins) -> Iterator[Callable[..., in
             db.session.commit()
             return len(seen)
 
-    yield call
+    return call
 
 
 def said(asked: Any) -> Receipt:
@@ -58,7 +58,8 @@ def test_a_repeated_refusal_costs_no_sql(asked: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "window", ["hour", "week", "forever", timedelta(hours=1), Between("x", NOON, NOON + timedelta(1))]
+    "window",
+    ["hour", "week", "forever", timedelta(hours=1), Between("x", NOON, NOON + timedelta(1))],
 )
 def test_every_window_is_remembered(asked: Any, window: Any) -> None:
     assert [asked(window=window) > 1, asked(window=window), asked(window=window)] == [True, 1, 0]
@@ -122,7 +123,7 @@ OTHERS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_another_call_is_looked_up(asked: Any, other: dict[str, Any]) -> None:
-    asked(), asked(), asked()  # noqa: B018
+    asked(), asked(), asked()
     assert asked(**other) >= 1
 
 
@@ -147,7 +148,7 @@ def test_a_cooldown_ends_when_it_is_over(asked: Any, clock: Clock) -> None:
 
 
 def test_a_refusal_is_kept_for_a_minute(asked: Any, clock: Clock) -> None:
-    asked(), asked()  # noqa: B018
+    asked(), asked()
     clock.forward(seconds=59.999999)
     assert asked() == 0
     clock.forward(microseconds=1)
@@ -183,7 +184,7 @@ def test_the_cache_can_be_off(
 
 
 def test_a_clock_set_back_finds_nothing(asked: Any, clock: Clock) -> None:
-    asked(), asked()  # noqa: B018
+    asked(), asked()
     clock.forward(seconds=-1)
     assert asked() == 1
 
@@ -191,7 +192,7 @@ def test_a_clock_set_back_finds_nothing(asked: Any, clock: Clock) -> None:
 def test_a_stale_refusal_ends_when_it_is_cleared(
     asked: Any, app: Flask, db: SQLAlchemy, coins: Coins
 ) -> None:
-    asked(), asked()  # noqa: B018
+    asked(), asked()
     with app.app_context():
         for table in (log, balances):
             db.session.connection().execute(sa.delete(table))
@@ -221,7 +222,7 @@ def test_a_traveller_is_not_refused_for_another_places_day(
 def test_another_app_on_the_same_database_asks_itself(
     asked: Any, make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins
 ) -> None:
-    asked(), asked()  # noqa: B018
+    asked(), asked()
     with make_app(TESTING=False).app_context(), statements(db.engine) as seen:
         assert not coins.award_once(7, 10, "goal")
     assert len(seen) == 1
@@ -232,7 +233,7 @@ def test_a_refusal_is_told_though_it_cost_nothing(
 ) -> None:
     from flask import g
 
-    asked(), asked()  # noqa: B018
+    asked(), asked()
     with app.app_context():
         coins.award_once(7, 10, "goal")
         assert [receipt.outcome for receipt in g.coins_receipts] == [Outcome.ALREADY]

@@ -88,7 +88,17 @@ def test_xp_are_a_whole_number_too(refuses: Refuses, coins: Coins) -> None:
         refuses(InvalidAmount, " an int from ", lambda bad=bad: coins.award_xp("7", bad))
 
 
-TEXTS = ["", "ends in a space ", "a\x00b", "new\nline", "tab\t", "\x7f", "\x85", "\ud800", "a\udfff"]
+TEXTS = [
+    "",
+    "ends in a space ",
+    "a\x00b",
+    "new\nline",
+    "tab\t",
+    "\x7f",
+    "\x85",
+    "\ud800",
+    "a\udfff",
+]
 NO_TEXTS = [None, 5, b"goal", ["goal"], True, Unprintable(), 10**5000]
 
 
@@ -116,7 +126,17 @@ def test_a_subject_is_an_id_or_a_saved_object(refuses: Refuses, coins: Coins) ->
 
 
 def test_a_user_is_an_id_or_an_object_with_one(refuses: Refuses, coins: Coins) -> None:
-    bad_ones: list[Any] = [*TEXTS, "x" * 65, True, 1.5, b"7", [7], object(), Unprintable(), 10**5000]
+    bad_ones: list[Any] = [
+        *TEXTS,
+        "x" * 65,
+        True,
+        1.5,
+        b"7",
+        [7],
+        object(),
+        Unprintable(),
+        10**5000,
+    ]
     words = "A user id|def coins_id"
     for bad in bad_ones:
         refuses(InvalidInput, words, lambda bad=bad: coins.award(bad, 1))
@@ -180,7 +200,17 @@ def test_a_long_message_is_cut_short(ctx: None, coins: Coins) -> None:
 
 # -- what is good is kept as it came ---------------------------------------------------------
 
-GOOD_TEXTS = ["x", "inner space", "daily_goal", "Grüße", "目標", "🏆", " leads", "a" * 64, "'\"\\;%"]
+GOOD_TEXTS = [
+    "x",
+    "inner space",
+    "daily_goal",
+    "Grüße",
+    "目標",
+    "🏆",
+    " leads",
+    "a" * 64,
+    "'\"\\;%",
+]
 
 
 def test_good_texts_come_back_as_they_were(ctx: None, db: SQLAlchemy, coins: Coins) -> None:

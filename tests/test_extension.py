@@ -142,7 +142,10 @@ def test_a_second_set_up_is_refused() -> None:
 
 def test_a_forgotten_set_up_is_told() -> None:
     coins = Coins()
-    with host("bare").app_context(), pytest.raises(CoinsError, match="not set up on the app 'bare'"):
+    with (
+        host("bare").app_context(),
+        pytest.raises(CoinsError, match="not set up on the app 'bare'"),
+    ):
         coins.award(7, 1)
 
 
@@ -154,7 +157,7 @@ def test_a_table_of_another_make_is_refused() -> None:
         id = sa.Column(sa.Integer, primary_key=True)
 
     db.init_app(app)
-    with pytest.raises(CoinsError, match="'coin_log' of another make.*flask coins adopt"):
+    with pytest.raises(CoinsError, match=r"'coin_log' of another make.*flask coins adopt"):
         Coins(app, db)
     assert "coins" not in app.extensions
 
@@ -211,7 +214,7 @@ def test_the_current_user_is_g_user(ctx: None, coins: Coins) -> None:
 
 
 def test_without_any_a_loader_is_shown(ctx: None, coins: Coins) -> None:
-    with pytest.raises(NoUserError, match="@coins.current_user_loader"):
+    with pytest.raises(NoUserError, match=r"@coins\.current_user_loader"):
         coins.balance()
 
 

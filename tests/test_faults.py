@@ -87,9 +87,7 @@ def test_missing_tables_name_the_command(
         assert db.session.scalar(sa.text("SELECT 1")) == 1
 
 
-def test_a_table_that_is_behind_names_the_command(
-    ctx: None, db: SQLAlchemy, coins: Coins
-) -> None:
+def test_a_table_that_is_behind_names_the_command(ctx: None, db: SQLAlchemy, coins: Coins) -> None:
     db.session.execute(sa.text("ALTER TABLE coin_log DROP COLUMN details"))
     db.session.commit()
     with pytest.raises(MissingTablesError, match="missing or behind"):

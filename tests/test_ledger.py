@@ -133,9 +133,7 @@ def test_xp_are_coins_rounded_down(books: None, db: SQLAlchemy, coins: Coins) ->
     assert coins.balance(7) == 12
 
 
-def test_a_user_who_is_not_eligible_is_excluded(
-    books: None, db: SQLAlchemy, coins: Coins
-) -> None:
+def test_a_user_who_is_not_eligible_is_excluded(books: None, db: SQLAlchemy, coins: Coins) -> None:
     asked: list[tuple[str, str]] = []
     coins.eligible_check(lambda *who: bool(asked.append(who)) or who[0] != "staff")
     refused = [coins.award("staff", 1), coins.award_once("staff", 1, "goal")]
@@ -189,7 +187,7 @@ def test_a_balance_cannot_pass_the_largest(
     coins.award(7, MOST)
     db.session.commit()
     coins.award(8, 1)
-    with pytest.raises(InvalidAmount, match="cannot pass 999,999,999,999,999.*rolled back"):
+    with pytest.raises(InvalidAmount, match=r"cannot pass 999,999,999,999,999.*rolled back"):
         getattr(coins, call)(7, 1, "goal")
     assert (coins.balance(7), coins.balance(8), entries(db)) == (MOST, 0, 1)
 
@@ -242,9 +240,7 @@ def test_a_key_used_otherwise_is_a_conflict(
     db.session.commit()
 
 
-def test_an_award_and_a_spend_cannot_share_a_key(
-    books: None, db: SQLAlchemy, coins: Coins
-) -> None:
+def test_an_award_and_a_spend_cannot_share_a_key(books: None, db: SQLAlchemy, coins: Coins) -> None:
     coins.award(7, 5, "r", idempotency_key="k")
     with pytest.raises(IdempotencyConflict):
         coins.spend(7, 5, "r", idempotency_key="k")
@@ -346,9 +342,12 @@ def test_coins_spent_between_look_and_lock_are_gone(
     books: None, db: SQLAlchemy, coins: Coins, elsewhere: Elsewhere
 ) -> None:
     elsewhere(lambda: coins.award(7, 10))
-    with before(
-        db.engine, "UPDATE coin_balance", lambda: elsewhere(lambda: coins.spend(7, 6, "shop"))
-    ), pytest.raises(InsufficientCoins) as caught:
+    with (
+        before(
+            db.engine, "UPDATE coin_balance", lambda: elsewhere(lambda: coins.spend(7, 6, "shop"))
+        ),
+        pytest.raises(InsufficientCoins) as caught,
+    ):
         coins.spend(7, 6, "shop")
     assert caught.value.balance == 4
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import Coins, IdempotencyConflict, InsufficientCoins, Outcome, Receipt
@@ -87,7 +86,7 @@ def life(ctx: None, db: SQLAlchemy, coins: Coins, clock: Clock) -> Iterator[Life
 
 
 def said(receipt: Receipt) -> str:
-    """"paid", when it opens again, or "never"."""
+    """ "paid", when it opens again, or "never"."""
     if receipt:
         return "paid"
     return receipt.next_at.replace(tzinfo=None).isoformat() if receipt.next_at else NEVER
@@ -569,7 +568,9 @@ class Chance:
         minutes = self.random.choice([0, 0, 1, 7, 30, 60])
         if self.random.random() < 0.03:
             minutes = -self.random.choice([1, 5, 20])
-        self.life.clock.forward(minutes=minutes, microseconds=self.random.choice([0, 0, 1, 999_999]))
+        self.life.clock.forward(
+            minutes=minutes, microseconds=self.random.choice([0, 0, 1, 999_999])
+        )
 
     def _commit_or_not(self) -> None:
         chance = self.random.random()

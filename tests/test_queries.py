@@ -44,7 +44,12 @@ def test_many_balances_take_few_statements(ctx: None, db: SQLAlchemy, coins: Coi
         found = coins.balances(range(1200))
     assert len(seen) == 3
     assert len(found) == 1200
-    assert {user: n for user, n in found.items() if n} == {"0": 1, "499": 500, "500": 501, "1199": 1200}
+    assert {user: n for user, n in found.items() if n} == {
+        "0": 1,
+        "499": 500,
+        "500": 501,
+        "1199": 1200,
+    }
 
 
 def test_balances_are_of_one_currency(ctx: None, coins: Coins) -> None:

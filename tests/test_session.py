@@ -103,13 +103,12 @@ def test_objects_of_the_host_are_not_expired(
 
 
 @pytest.fixture
-def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> Iterator[None]:
+def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> None:
     """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
     if engine == "sqlite":
         db.engine.dispose()
         sa.event.listen(db.engine, "connect", _no_own_begin)
         sa.event.listen(db.engine, "begin", _begin)
-    yield
 
 
 def _no_own_begin(connection: Any, record: Any) -> None:
@@ -124,7 +123,7 @@ def test_a_savepoint_takes_back_what_was_paid_in_it(
     savepoints: None, app: Flask, db: SQLAlchemy, coins: Coins
 ) -> None:
     coins.award(7, 1)
-    with pytest.raises(ZeroDivisionError), db.session.begin_nested():
+    with pytest.raises(ZeroDivisionError), db.session.begin_nested():  # noqa: PT012
         coins.award_once(7, 10, "goal")
         raise ZeroDivisionError
     with db.session.begin_nested():
@@ -222,16 +221,14 @@ def test_reading_is_no_work(note: Any, ctx: None, db: SQLAlchemy, coins: Coins) 
 
 def test_a_forgotten_commit_is_an_error_in_tests(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
     words = r"never committed \(gift of user 7, goal of user 8\): call db.session.commit"
-    with pytest.raises(CoinsError, match=words), app.app_context():
+    with pytest.raises(CoinsError, match=words), app.app_context():  # noqa: PT012
         coins.award(7, 1, "gift")
         coins.award_once(8, 1, "goal")
     assert committed(app, db) == []
 
 
-def test_a_forgotten_commit_leaves_no_lock_behind(
-    app: Flask, db: SQLAlchemy, coins: Coins
-) -> None:
-    with pytest.raises(CoinsError, match="never committed"), app.app_context():
+def test_a_forgotten_commit_leaves_no_lock_behind(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    with pytest.raises(CoinsError, match="never committed"), app.app_context():  # noqa: PT012
         kept = db.session()
         coins.award(7, 1)
     assert not kept.in_transaction()
@@ -257,7 +254,7 @@ def test_what_was_given_up_needs_no_commit(app: Flask, db: SQLAlchemy, coins: Co
     with app.app_context():
         coins.award(7, 1)
         db.session.close()
-    with pytest.raises(ZeroDivisionError), app.app_context():
+    with pytest.raises(ZeroDivisionError), app.app_context():  # noqa: PT012
         coins.award(7, 1)
         raise ZeroDivisionError
     with app.app_context():

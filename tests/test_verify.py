@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -17,14 +15,14 @@ from .apps import NOON
 
 
 @pytest.fixture
-def books(ctx: None, db: SQLAlchemy, coins: Coins) -> Iterator[sa.Connection]:
+def books(ctx: None, db: SQLAlchemy, coins: Coins) -> sa.Connection:
     """Two users with 3 entries each, all in order."""
     for user in ("ada", "bob"):
         coins.award(user, 10)
         coins.award(user, 5, currency="gems")
         coins.spend(user, 4, "shop")
     db.session.commit()
-    yield db.session.connection()
+    return db.session.connection()
 
 
 def found(books: sa.Connection) -> list[tuple[str, str, str]]:
