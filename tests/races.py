@@ -7,7 +7,6 @@ the workers of a web server have.
 from __future__ import annotations
 
 import multiprocessing
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
@@ -66,8 +65,8 @@ class Racers:
         return self._all(url, calls, [users] * PROCESSES, Lap(in_line=True, config=config))
 
     def rush(self, url: str, calls: Sequence[Call], users: Sequence[str]) -> list[Answer]:
-        """Let every process run through all users in an order of its own, waiting for nobody."""
-        orders = [random.Random(number).sample(users, len(users)) for number in range(PROCESSES)]
+        """Let the processes run through all users, half of them one user ahead, without waiting."""
+        orders = [[*users[ahead:], *users[:ahead]] for ahead in (0, 1) * (PROCESSES // 2)]
         return self._all(url, calls, orders, Lap(in_line=False, config={}))
 
     def _all(

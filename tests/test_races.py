@@ -115,8 +115,9 @@ def test_two_windows_of_one_reason_pay_once_between_them(
     assert race(*calls) == {"awarded": 1, "already": 7}
 
 
-def test_neighbours_do_not_get_in_each_others_way(app: Flask, racers: Racers) -> None:
-    said = Counter(racers.rush(app.config["SQLALCHEMY_DATABASE_URI"], [three_a_day], USERS))
+@pytest.mark.parametrize("call", [three_a_day, three_in_a_row])
+def test_neighbours_do_not_get_in_each_others_way(app: Flask, racers: Racers, call: Call) -> None:
+    said = Counter(racers.rush(app.config["SQLALCHEMY_DATABASE_URI"], [call], USERS))
     assert said == {
         (user, outcome): times
         for user in USERS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError
@@ -79,3 +81,17 @@ def test_retries_come_through_at_strict_levels(
     assert Counter(said for _, said in answers) == {"awarded": 15, "already": 105}
     with app.app_context(), db.engine.connect() as connection:
         assert reconcile(connection) == []
+
+
+@pytest.mark.parametrize("windows", [("day", "day"), ("day", "forever"), (timedelta(hours=1),) * 2])
+def test_a_payment_of_ones_own_hides_none_of_anothers(
+    app: Flask, db: SQLAlchemy, coins: Coins, windows: tuple[Any, Any]
+) -> None:
+    with app.app_context():
+        db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
+        with app.app_context():
+            coins.award_once("ada", 15, "prize", windows[0])
+            db.session.commit()
+        coins.award("ada", 1, "gift")
+        assert coins.award_once("ada", 15, "prize", windows[1]).outcome == "already"
+        db.session.rollback()
