@@ -18,6 +18,9 @@ from .errors import InvalidAmount, InvalidInput, InvalidSubject, NoUserError
 # survive every driver.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]| \\Z")
 
+_DEEPEST = 31
+"""What MariaDB takes for JSON is no deeper."""
+
 _COINS_ID = """\
 Pass an id (int, str, UUID) or a mapped object, or give the class a coins_id:
 
@@ -78,12 +81,22 @@ def limit(value: Any) -> int:
 
 
 def details(value: Any) -> Any:
-    """``value`` if it can be written as JSON (RFC 8259: no NaN, no infinity)."""
+    """``value`` if it can be written as JSON (RFC 8259: no NaN, no infinity, no lone surrogate)."""
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        if _depth(value) > _DEEPEST:
+            raise ValueError(f"lists and objects may lie {_DEEPEST} deep")
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"Details must be JSON: {error}.") from error
     return value
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return 0
+    return 1 + max(map(_depth, value), default=0)
 
 
 def subject(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,7 +170,11 @@ def test_a_limit_is_a_number(refuses: Refuses, coins: Coins) -> None:
 def test_details_are_json(refuses: Refuses, coins: Coins) -> None:
     loop: list[Any] = []
     loop.append(loop)
-    for bad in [float("nan"), {"x": float("inf")}, object(), {1, 2}, b"x", loop, {(1, 2): 3}]:
+    deep: list[Any] = []
+    for _ in range(31):
+        deep = [deep]
+    bad_ones: list[Any] = [float("nan"), {"x": float("inf")}, object(), {1, 2}, b"x", {(1, 2): 3}]
+    for bad in [*bad_ones, loop, deep, "\ud800", {"\udfff": 1}]:
         refuses(InvalidInput, "Details must be JSON", lambda b=bad: coins.award("7", 1, details=b))
 
 
@@ -235,8 +240,11 @@ def test_an_enum_that_is_a_text_is_its_value(ctx: None, coins: Coins) -> None:
     assert (entry.reason, type(entry.reason), entry.subject) == ("daily_goal_easy", str, "7")
 
 
+DEEP: Any = functools.reduce(lambda inner, _: {"x": inner}, range(31), 1)
+
+
 @pytest.mark.parametrize(
-    "details", [None, {"a": [1, 2.5, None, "ä🏆"]}, [], "text", 0, False, {"deep": {"er": {}}}]
+    "details", [None, {"a": [1, 2.5, None, "ä🏆"]}, [], "text", 0, False, "\0", DEEP]
 )
 def test_details_come_back(ctx: None, db: SQLAlchemy, coins: Coins, details: Any) -> None:
     coins.award("7", 1, details=details)
