@@ -78,5 +78,3 @@ def whole(session: Session) -> Iterator[None]:
         if ours is error:
             raise
         raise ours from error
-
-

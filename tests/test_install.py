@@ -114,7 +114,9 @@ def test_a_host_keeps_its_revisions_rows_and_one_row_of_versions(grown: Host) ->
 
 def test_the_person_is_told_to_commit_and_the_log_when_there_is_no_terminal(host: Host) -> None:
     said = host.db("upgrade").text
-    assert re.search(r"^Flask-Coins wrote .*coins_0001_e3b0c442_\w+\.py: commit it\.$", said, re.MULTILINE)
+    assert re.search(
+        r"^Flask-Coins wrote .*coins_0001_e3b0c442_\w+\.py: commit it\.$", said, re.MULTILINE
+    )
     assert "WARNING host: Flask-Coins wrote" in said
 
 
@@ -287,9 +289,7 @@ def test_the_same_parent_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_later_revisions_follow_one_another(grown: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     (first,) = _copies.shipped()
-    text = (
-        "revision = 'x'\n# Origin: Flask-Coins 9.0, revision coins_0002.\ndown_revision = None\n"
-    )
+    text = "revision = 'x'\n# Origin: Flask-Coins 9.0, revision coins_0002.\ndown_revision = None\n"
     text += "bind_key = ''\n\n\ndef upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n"
     second = _copies.Shipped("coins_0002", "add_a_column", text)
     monkeypatch.setattr(_copies, "shipped", lambda: [first, second])
