@@ -75,17 +75,11 @@ class Ledger:
 
     def award(self, session: Session, movement: Movement) -> Receipt:
         """Write a payment; with an idempotency key only if that key is new."""
-        with whole(session):
-            write = _Write(session, self.table, movement)
-            first = write.first_of_key()
-            if first is None:
-                account = write.earn()
-                first = write.first_of_key_since(account)
-                if first is None:
-                    return write.entered(account, Outcome.AWARDED)
-                write.take_back(account)
-                return _replayed(movement, first)
-        return _replayed(movement, first)
+        return self._move(session, movement, Outcome.AWARDED)
+
+    def spend(self, session: Session, movement: Movement) -> Receipt:
+        """Take coins if they are there: :class:`InsufficientCoins` comes before any write."""
+        return self._move(session, movement, Outcome.SPENT)
 
     def award_once(self, session: Session, movement: Movement, claim: Claim) -> Receipt:
         """Write a payment unless the window of ``claim`` has had its number of them."""
@@ -101,17 +95,16 @@ class Ledger:
                 return _already(movement, claim, paid, write.take_back(account))
             return write.entered(account, Outcome.AWARDED, claim.free_name(paid))
 
-    def spend(self, session: Session, movement: Movement) -> Receipt:
-        """Take coins if they are there: :class:`InsufficientCoins` comes before any write."""
+    def _move(self, session: Session, movement: Movement, outcome: Outcome) -> Receipt:
         with whole(session):
             write = _Write(session, self.table, movement)
             first = write.first_of_key()
             if first is None:
-                account = write.spend()
+                account = write.earn() if movement.amount > 0 else write.spend()
                 first = write.first_of_key_since(account)
-                if account is not None and first is None:
-                    return write.entered(account, Outcome.SPENT)
-                if account is not None and first is not None:
+                if account is not None:
+                    if first is None:
+                        return write.entered(account, outcome)
                     write.take_back(account)
                     return _replayed(movement, first)
                 held = write.held_now()
