@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from flask import Flask, appcontext_pushed, current_app
+from flask import Flask, appcontext_pushed, current_app, request_started
 
 from ._copies import COPY_ID, Copy, Folder, lost_copy
 from .errors import CoinsError
@@ -57,6 +57,7 @@ def connect(app: Flask, bind_key: str | None = None) -> None:
     app.extensions[_BIND] = bind_key
     if not _hook(app):
         appcontext_pushed.connect(_hook_later, app)
+        request_started.connect(_stop_waiting, app)
 
 
 def copy_revisions(
@@ -124,6 +125,12 @@ def _hook(app: Flask) -> bool:
 def _hook_later(app: Flask, **_: Any) -> None:
     if _hook(app):
         appcontext_pushed.disconnect(_hook_later, app)
+
+
+def _stop_waiting(app: Flask, **_: Any) -> None:
+    """An app that serves requests is set up: if it has no ``Migrate`` by now, it will get none."""
+    appcontext_pushed.disconnect(_hook_later, app)
+    request_started.disconnect(_stop_waiting, app)
 
 
 def _on_configure(config: Config) -> Config:

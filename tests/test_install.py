@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, appcontext_pushed
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -453,3 +453,12 @@ def test_the_state_knows_what_git_does_not_hold(grown: Host) -> None:
 
 def git(host: Host, *args: str) -> None:
     subprocess.run(["git", "-C", str(host.folder), *args], check=True)
+
+
+def test_an_app_that_serves_requests_waits_no_longer_for_migrate() -> None:
+    app = Flask("host")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    Coins(app, SQLAlchemy(app))
+    assert any(appcontext_pushed.receivers_for(app))
+    app.test_client().get("/")
+    assert not any(appcontext_pushed.receivers_for(app))
