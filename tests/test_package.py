@@ -52,6 +52,7 @@ def test_flask_finds_the_commands() -> None:
 def test_every_package_is_listed() -> None:
     listed = ConfigParser()
     listed.read(ROOT / "setup.cfg", encoding="utf-8")
-    folders = {init.parent for init in (ROOT / "flask_coins").rglob("__init__.py")}
-    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    source = Path(flask_coins.__file__).parent
+    folders = {init.parent for init in source.rglob("__init__.py")}
+    packages = {".".join(folder.relative_to(source.parent).parts) for folder in folders}
     assert set(listed["options"]["packages"].split()) == packages | {"flask_coins.migrations"}
