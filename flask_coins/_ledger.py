@@ -22,6 +22,9 @@ from .errors import IdempotencyConflict, InsufficientCoins
 from .results import Entry, Outcome, Receipt
 
 
+_UNSEEN = "flask_coins.unseen"
+
+
 class Movement(NamedTuple):
     """What is to be written: values that were checked, the amount signed."""
 
@@ -89,7 +92,7 @@ class Ledger:
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.before)
             account = write.earn()
-            if write.moved_since(account):
+            if write.moved:
                 paid = write.look_again(claim)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.take_back(account))
@@ -121,14 +124,18 @@ class _Write:
         self.dialect = self.connection.dialect
         self.movement = movement
         self.params = movement.params()
-        self.before = Account()
+        self.before, self.looked = Account(), False
+        self.owner = (movement.user_id, movement.currency)
+        self.unseen = _unseen_in(session) if self.dialect.name in sql.MYSQL_FAMILY else set()
+        self.moved = self.owner in self.unseen
+        """Whether others may have moved coins that the look did not show."""
 
     def look(self, claim: Claim) -> list[Paid]:
         """Without a lock, the balance row and the rows that count against ``claim``."""
         self.params |= sql.claimed(claim)
         rows = self.connection.execute(sql.look(len(claim.known_names)), self.params)
         held, paid = sql.split(rows)
-        self.before = Account(*held) if held else Account()
+        self.before, self.looked = Account(*held) if held else Account(), True
         return paid
 
     def look_again(self, claim: Claim) -> list[Paid]:
@@ -144,11 +151,11 @@ class _Write:
     def earn(self) -> Account:
         """Lock the balance row by adding to it."""
         name, returns = self.dialect.name, self.dialect.insert_returning
-        return cast("Account", self._changed(sql.earn(name), returns))
+        return cast("Account", self._locked(sql.earn(name), returns))
 
     def spend(self) -> Account | None:
         """Lock the balance row by taking from it; None, and nothing changed, if it is too small."""
-        return self._changed(sql.SPEND, self.dialect.update_returning)
+        return self._locked(sql.SPEND, self.dialect.update_returning)
 
     def take_back(self, account: Account) -> Account:
         """Undo the change of the balance row in the same transaction."""
@@ -157,24 +164,20 @@ class _Write:
         )
         return account.plus(-self.movement.amount)
 
-    def moved_since(self, account: Account) -> bool:
-        """Whether anyone changed the balance row between the look and our change."""
-        return account != self.before.plus(self.movement.amount)
-
     def first_of_key(self) -> Entry | None:
         """The entry that has this movement's key. The balance is read first: see ``look``."""
         if self.movement.idempotency_key is None:
             return None
         self.params["of_idempotency_key"] = self.movement.idempotency_key
         row = self.connection.execute(sql.ACCOUNT, self.params).one_or_none()
-        self.before = Account(*row) if row else Account()
+        self.before, self.looked = Account(*row) if row else Account(), True
         return self._entry(sql.BY_KEY)
 
     def first_of_key_since(self, account: Account | None) -> Entry | None:
         """The same as it is now, if anything moved meanwhile."""
         if self.movement.idempotency_key is None:
             return None
-        if account is not None and not self.moved_since(account):
+        if account is not None and not self.moved:
             return None
         return self._entry(self._current(sql.BY_KEY))
 
@@ -208,6 +211,15 @@ class _Write:
         del row["once_key"], row["idempotency_key"]
         return Entry(id=key[0], **row | {"subject": movement.subject or None})
 
+    def _locked(self, statement: Any, returns: bool) -> Account | None:
+        """What the row holds after ``statement``, and whether it was still as it was looked at."""
+        account = self._changed(statement, returns)
+        seen = self.looked and self.before.plus(self.movement.amount) == account
+        if account is not None and not seen:
+            self.moved = True
+            self.unseen.add(self.owner)
+        return account
+
     def _changed(self, statement: Any, returns: bool) -> Account | None:
         if returns:
             row = self.connection.execute(sql.returning(statement), self.params).one_or_none()
@@ -222,6 +234,20 @@ class _Write:
     def _entry(self, statement: sa.Select[Any]) -> Entry | None:
         row = self.connection.execute(statement, self.params).one_or_none()
         return sql.entry_of(row) if row else None
+
+
+def _unseen_in(session: Session) -> set[tuple[str, str]]:
+    """Whose coins this transaction locked after others had moved some, or may have.
+
+    At REPEATABLE READ MariaDB shows a transaction the balance row as it has changed it itself, with
+    what others did before, but not their entries: from then on the row proves nothing.
+    """
+    root = session.get_transaction()
+    kept = session.info.get(_UNSEEN)
+    if kept is None or kept[0] is not root:
+        kept = session.info[_UNSEEN] = (root, set())
+    unseen: set[tuple[str, str]] = kept[1]
+    return unseen
 
 
 def _already(movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 import sqlalchemy as sa
@@ -45,13 +46,20 @@ def new_database(server: str) -> Iterator[str]:
 
 def drop_tables(url: str) -> None:
     """Leave the database at ``url`` as empty as it was made."""
-    engine = sa.create_engine(url, poolclass=NullPool)
-    metadata = sa.MetaData()
-    metadata.reflect(engine)
-    metadata.drop_all(engine)
+    if url.startswith("postgresql"):
+        _execute(sa.make_url(url), "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    else:
+        names = sa.inspect(_engine(sa.make_url(url))).get_table_names()
+        drop = [f"DROP TABLE {', '.join(names)}"] if names else []
+        _execute(sa.make_url(url), "SET foreign_key_checks = 0", *drop)
 
 
-def _execute(url: sa.URL, statement: str) -> None:
-    engine = sa.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(statement)
+@cache
+def _engine(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def _execute(url: sa.URL, *statements: str) -> None:
+    with _engine(url).connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)

@@ -48,7 +48,9 @@ def long_log(app: Flask, db: SQLAlchemy, clock: Clock, ctx: None) -> None:
     db.session.execute(sa.insert(log), entries)
     db.session.execute(sa.insert(balances), rows)
     db.session.commit()
-    tables = " TABLE coin_log, coin_balance" if db.engine.dialect.name == "mysql" else ""
+    tables = (
+        " TABLE coin_log, coin_balance" if db.engine.dialect.name in ("mysql", "mariadb") else ""
+    )
     db.session.execute(sa.text(f"ANALYZE{tables}"))
     db.session.commit()
 
