@@ -50,7 +50,8 @@ def drop_tables(url: str) -> None:
         _execute(sa.make_url(url), "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     else:
         names = sa.inspect(_engine(sa.make_url(url))).get_table_names()
-        drop = [f"DROP TABLE {', '.join(names)}"] if names else []
+        quoted = ", ".join(f"`{name}`" for name in names)
+        drop = [f"DROP TABLE {quoted}"] if names else []
         _execute(sa.make_url(url), "SET foreign_key_checks = 0", *drop)
 
 
