@@ -21,7 +21,6 @@ from ._models import log
 from .errors import IdempotencyConflict, InsufficientCoins
 from .results import Entry, Outcome, Receipt
 
-
 _UNSEEN = "flask_coins.unseen"
 
 
@@ -165,12 +164,18 @@ class _Write:
         return account.plus(-self.movement.amount)
 
     def first_of_key(self) -> Entry | None:
-        """The entry that has this movement's key. The balance is read first: see ``look``."""
-        if self.movement.idempotency_key is None:
+        """The entry that has this movement's key. The balance is read first: see ``look``.
+
+        On MariaDB the balance is read without a key too: if it has not moved by the time that it is
+        locked, later looks of this transaction can trust it, and need not lock what they read.
+        """
+        key = self.movement.idempotency_key
+        if key is not None or self.dialect.name in sql.MYSQL_FAMILY:
+            row = self.connection.execute(sql.ACCOUNT, self.params).one_or_none()
+            self.before, self.looked = Account(*row) if row else Account(), True
+        if key is None:
             return None
-        self.params["of_idempotency_key"] = self.movement.idempotency_key
-        row = self.connection.execute(sql.ACCOUNT, self.params).one_or_none()
-        self.before, self.looked = Account(*row) if row else Account(), True
+        self.params["of_idempotency_key"] = key
         return self._entry(sql.BY_KEY)
 
     def first_of_key_since(self, account: Account | None) -> Entry | None:
