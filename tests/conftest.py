@@ -7,6 +7,8 @@ that :mod:`tests.databases` finds; ``-m servers`` picks those runs, ``-m "not se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -34,21 +36,20 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def session_url(engine: str) -> Iterator[str | None]:
-    """One database for all tests of a server; None for SQLite, where each test has its file."""
-    if engine == "sqlite":
-        yield None
-    else:
-        with new_database(engine) as url:
-            yield url
+def servers() -> Iterator[Callable[[str], str]]:
+    """``servers(engine)``: the one database for all tests of a server."""
+    with ExitStack() as databases:
+        yield lru_cache(lambda engine: databases.enter_context(new_database(engine)))
 
 
 @pytest.fixture
-def database_url(session_url: str | None, tmp_path: Path) -> Iterator[str]:
+def database_url(engine: str, servers: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
     """The URL of a database without a single table."""
-    yield session_url or f"sqlite:///{tmp_path / 'host.sqlite3'}"
-    if session_url:
-        drop_tables(session_url)
+    if engine == "sqlite":
+        yield f"sqlite:///{tmp_path / 'host.sqlite3'}"
+    else:
+        yield servers(engine)
+        drop_tables(servers(engine))
 
 
 @pytest.fixture
