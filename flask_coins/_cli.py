@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import random
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -17,15 +15,14 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
 from . import _adopt, _checks, _doctor, _install, _old_log, _output, _rewards, _verify
-from ._faults import whole
+from ._faults import repeated, whole
 from ._models import MAX_AMOUNT
 from ._state import State, current_state
-from .errors import CoinsError, CoinsRetry, InvalidInput
+from .errors import CoinsError, InvalidInput
 from .results import Receipt
 from .windows import parse, zone_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ATTEMPTS = 6
 
 
 class CoinsGroup(AppGroup):
@@ -107,19 +104,16 @@ def spend_command(user: str, amount: int, key: str | None, as_json: bool, **opti
 def _committed(move: Callable[[State], Receipt]) -> Receipt:
     """Make one movement in a transaction of its own, again where the database gave it up."""
     state = current_state()
-    for attempt in range(1, _ATTEMPTS):
-        try:
-            return _attempt(state, move)
-        except CoinsRetry:
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
-    return _attempt(state, move)
 
+    def attempt() -> Receipt:
+        with whole(state.session):
+            # Begun here, so that the move leaves trying again to us.
+            state.session.connection(bind_arguments={"clause": state.table})
+            receipt = move(state)
+            state.session.commit()
+        return receipt
 
-def _attempt(state: State, move: Callable[[State], Receipt]) -> Receipt:
-    with whole(state.session):
-        receipt = move(state)
-        state.session.commit()
-    return receipt
+    return repeated(attempt)
 
 
 def _show_receipt(receipt: Receipt, user: str, as_json: bool) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy.exc as sa_exc
 from sqlalchemy.orm import Session
 
 from ._models import MAX_AMOUNT
 from .errors import CoinsRetry, InvalidAmount, MissingTablesError
+
+T = TypeVar("T")
+ATTEMPTS = 5
+"""How often work that is ours alone is tried before its error is raised."""
 
 # PostgreSQL: appendix A of its manual (serialization failure, deadlock, lock not available).
 _POSTGRESQL_TRANSIENT = {"40001", "40P01", "55P03"}
@@ -39,6 +45,22 @@ def is_transient(error: BaseException) -> bool:
         return code in _MYSQL_TRANSIENT
     text = str(error.orig)
     return code in _POSTGRESQL_TRANSIENT or any(words in text for words in _SQLITE_TRANSIENT)
+
+
+def repeated(attempt: Callable[[], T], times: int = ATTEMPTS) -> T:
+    """What ``attempt()`` returns; called up to ``times`` times, as long as its error is transient.
+
+    The pauses grow and are drawn by lot, so that those who met do not meet again. ``attempt`` must
+    leave no transaction open when it raises.
+    """
+    for number in range(1, times):
+        try:
+            return attempt()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+        time.sleep(random.uniform(0, 0.01 * 2**number))
+    return attempt()
 
 
 def _is_missing(error: sa_exc.DBAPIError) -> bool:

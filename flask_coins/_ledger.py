@@ -110,6 +110,7 @@ class Ledger:
                     write.take_back(account)
                     return _replayed(movement, first)
                 held = write.held_now()
+        # Not above: nothing was written, so the host's transaction stays usable.
         if first is None:
             raise InsufficientCoins(held, -movement.amount, movement.currency)
         return _replayed(movement, first)

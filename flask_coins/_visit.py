@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from types import TracebackType
@@ -15,7 +13,7 @@ from flask.globals import app_ctx
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
-from ._faults import is_transient
+from ._faults import ATTEMPTS, is_transient, repeated
 from ._session import has_entries, has_work
 from ._state import State, current_state, state_of
 from .errors import CoinsRetry, InvalidInput, NoUserError
@@ -24,7 +22,6 @@ from .results import Outcome, Receipt
 if TYPE_CHECKING:
     from ._decorators import Order, Rule
 
-_ATTEMPTS = 5
 UNASKED = object()
 
 
@@ -190,18 +187,18 @@ def _pay(
     state: State, orders: Sequence[Order], commits: bool, retries: bool
 ) -> list[tuple[Receipt, str | None]]:
     """The refusals, still to be told; what moved is told by the commit."""
-    for attempt in range(1, _ATTEMPTS + 1):
+
+    def attempt() -> list[tuple[Receipt, str | None]]:
         try:
             answers = [(order.pay(state), order.user_id) for order in orders]
             if commits:
                 _commit(state)
-            break
-        except BaseException as error:
+        except BaseException:
             state.session.rollback()
-            if not retries or attempt == _ATTEMPTS or not is_transient(error):
-                raise
-            time.sleep(random.uniform(0, 0.01 * 2**attempt))
-    return [each for each in answers if not each[0]]
+            raise
+        return answers
+
+    return [each for each in repeated(attempt, ATTEMPTS if retries else 1) if not each[0]]
 
 
 def _commit(state: State) -> None:

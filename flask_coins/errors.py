@@ -22,7 +22,7 @@ class InvalidInput(CoinsError, ValueError):
 
 
 class InvalidAmount(InvalidInput):
-    """An amount is an int from 1 to 999,999,999,999,999. Nothing was written."""
+    """An amount, and a balance, is an int up to 999,999,999,999,999; an amount is at least 1."""
 
 
 class InvalidSubject(InvalidInput):
@@ -42,9 +42,9 @@ class MissingTablesError(CoinsError):
 
 
 class CoinsRetry(CoinsError):
-    """The database gave this transaction up (a lock, a deadlock, a lost race).
+    """The database gave this transaction up (a lock, a deadlock, a lost race): repeat it whole.
 
-    The session has been rolled back: repeat the whole unit of work, the host's part included.
+    The session has been rolled back, the host's part of the transaction included.
     """
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import OperationalError
 
 
 @contextmanager
@@ -42,3 +45,27 @@ def before(engine: sa.Engine, words: str, act: Callable[[], object]) -> Iterator
     finally:
         sa.event.remove(engine, "before_cursor_execute", step_in)
     assert not waiting, f"no statement began with {words!r}"
+
+
+class Failing:
+    """Let the database give up ``times`` times, at ``event`` of a transaction that has paid."""
+
+    def __init__(self, db: SQLAlchemy, event: str, times: int) -> None:
+        self.engine, self.event, self.left = db.engine, event, times
+        self.attempts = 0
+
+    def __enter__(self) -> Failing:
+        sa.event.listen(self.engine, self.event, self._fail)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sa.event.remove(self.engine, self.event, self._fail)
+
+    def _fail(self, *args: Any) -> None:
+        if self.event == "before_cursor_execute" and not args[2].startswith("INSERT INTO coin_log"):
+            return
+        self.attempts += 1
+        if self.left:
+            self.left -= 1
+            cause = sqlite3.OperationalError("database is locked")
+            raise OperationalError("a statement", {}, cause)

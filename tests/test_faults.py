@@ -13,6 +13,8 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_coins import Coins, CoinsRetry, MissingTablesError
 from flask_coins._faults import is_transient, translated
 
+from .statements import Failing
+
 
 class PostgresError(Exception):
     def __init__(self, sqlstate: str) -> None:
@@ -101,3 +103,46 @@ def test_an_error_of_the_hosts_is_not_ours(app: Flask, db: SQLAlchemy, coins: Co
             db.session.execute(sa.text("SELECT * FROM nowhere"))
         db.session.rollback()
         assert coins.balance(7) == 0
+
+
+# -- trying again -----------------------------------------------------------------------------------
+
+CALLS: list[Any] = [
+    lambda coins: coins.award(7, 5),
+    lambda coins: coins.award_once(7, 5, "goal"),
+    lambda coins: coins.spend(7, 5, "shop"),
+]
+
+
+@pytest.fixture
+def rich(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    with app.app_context():
+        coins.award(7, 50, "start")
+        db.session.commit()
+
+
+@pytest.mark.usefixtures("rich", "ctx")
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_begins_the_transaction_is_tried_five_times(
+    db: SQLAlchemy, coins: Coins, call: Any
+) -> None:
+    with Failing(db, "before_cursor_execute", 4) as fault:
+        assert call(coins)
+    assert fault.attempts == 5
+    db.session.rollback()
+    with Failing(db, "before_cursor_execute", 5) as fault, pytest.raises(CoinsRetry):
+        call(coins)
+    assert fault.attempts == 5
+    assert not db.session().in_transaction()
+
+
+@pytest.mark.usefixtures("rich", "ctx")
+@pytest.mark.parametrize("call", CALLS)
+def test_a_transaction_that_the_host_began_is_given_up_at_once(
+    db: SQLAlchemy, coins: Coins, call: Any
+) -> None:
+    db.session.execute(sa.text("SELECT 1"))
+    with Failing(db, "before_cursor_execute", 1) as fault, pytest.raises(CoinsRetry):
+        call(coins)
+    assert fault.attempts == 1
+    assert not db.session().in_transaction()

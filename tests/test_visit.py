@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask, Response, abort, g
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from flask_coins import (
     Coins,
@@ -27,6 +27,7 @@ from flask_coins import (
 )
 from flask_coins.signals import coins_awarded
 
+from .statements import Failing
 from .views import Told, committed, define_note, listening, notes, visit
 
 GOAL = award_once(15, "daily_goal", "day")
@@ -191,7 +192,7 @@ def test_the_hosts_objects_are_not_expired(app: Flask, db: SQLAlchemy, note: Any
 
 def test_expiring_is_switched_on_again_when_the_commit_fails(app: Flask, db: SQLAlchemy) -> None:
     with app.test_request_context("/", method="POST"):
-        with _failing(db, "commit", times=9), pytest.raises(CoinsRetry):
+        with Failing(db, "commit", times=9), pytest.raises(CoinsRetry):
             GOAL(lambda: "done")()
         assert db.session().expire_on_commit is True
 
@@ -217,7 +218,7 @@ def test_work_that_fails_takes_the_award_along(app: Flask, add: Any, told: Told)
 
 def test_a_failed_commit_tells_nothing(app: Flask, db: SQLAlchemy, add: Any, told: Told) -> None:
     with app.app_context():
-        failing = _failing(db, "commit", times=9)
+        failing = Failing(db, "commit", times=9)
     with failing, pytest.raises(CoinsRetry):
         visit(app, GOAL, add())
     assert (notes(app), committed(app), told) == ([], [], [])
@@ -457,7 +458,7 @@ def test_what_a_rules_callable_writes_is_work_too(
 
     app = make_app(TESTING=False, COINS_ON_ERROR="log")
     with app.app_context():
-        failing = _failing(db, "commit", times=1)
+        failing = Failing(db, "commit", times=1)
     with failing as fault:
         assert visit(app, award(amount, "counted")).status_code == 500
     assert (fault.attempts, notes(app), committed(app), told) == (1, [], [], [])
@@ -502,37 +503,13 @@ def test_missing_tables_are_told_with_the_command(make_app: Make, db: SQLAlchemy
 # -- transient faults -------------------------------------------------------------------------------
 
 
-class _failing:  # noqa: N801  # reads as a phrase
-    """Let the database give up ``times`` times, at ``event`` of a transaction that has paid."""
-
-    def __init__(self, db: SQLAlchemy, event: str, times: int) -> None:
-        self.engine, self.event, self.left = db.engine, event, times
-        self.attempts = 0
-
-    def __enter__(self) -> _failing:
-        sa.event.listen(self.engine, self.event, self._fail)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        sa.event.remove(self.engine, self.event, self._fail)
-
-    def _fail(self, *args: Any) -> None:
-        if self.event == "before_cursor_execute" and not args[2].startswith("INSERT INTO coin_log"):
-            return
-        self.attempts += 1
-        if self.left:
-            self.left -= 1
-            cause = sqlite3.OperationalError("database is locked")
-            raise OperationalError("a statement", {}, cause)
-
-
 @pytest.fixture(params=["before_cursor_execute", "commit"])
 def failing(request: pytest.FixtureRequest, app: Flask, db: SQLAlchemy) -> Callable[[int], Any]:
     """``failing(times)``, at a statement and at the commit."""
 
-    def made(times: int) -> _failing:
+    def made(times: int) -> Failing:
         with app.app_context():
-            return _failing(db, request.param, times)
+            return Failing(db, request.param, times)
 
     return made
 
@@ -561,7 +538,7 @@ def test_a_fault_that_stays_is_logged_in_production(
 ) -> None:
     app = make_app(TESTING=False)
     with app.app_context():
-        failing = _failing(db, "commit", 5)
+        failing = Failing(db, "commit", 5)
     with failing:
         assert visit(app, GOAL).text == "done"
     assert (committed(app), told.outcomes) == ([], ["failed"])
