@@ -1,8 +1,7 @@
-"""The catalogue that rules fill as they are written, and the check that they are wired up."""
+"""The catalogue that rules fill as they are written, and how each reward stands for a user."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ._state import State
 
 _values: list[ref[Rule]] = []
-_views: WeakSet[Callable[..., Any]] = WeakSet()
+decorated_views: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 def remember_value(rule: Rule) -> None:
@@ -30,7 +29,7 @@ def remember_value(rule: Rule) -> None:
 def remember_view(view: Callable[..., Any], rule: Rule) -> None:
     """Mark ``view`` as decorated, so that it can be found again below other decorators."""
     view.__coins_rule__ = rule  # type: ignore[attr-defined]
-    _views.add(view)
+    decorated_views.add(view)
 
 
 def rules_of(state: State) -> list[Rule]:
@@ -45,7 +44,10 @@ def rules_of(state: State) -> list[Rule]:
         *_in_package(state.app),
         *state.rules_in_use.values(),
     ]
-    return list({rule.listed_as: rule for rule in reversed(found)}.values())[::-1]
+    rules: dict[Any, Rule] = {}
+    for rule in found:
+        rules.setdefault(rule.listed_as, rule)
+    return list(rules.values())
 
 
 def status(state: State, user: Any) -> list[Reward]:
@@ -58,6 +60,8 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
     """One rule as it stands for one user now."""
     subject, window = rule.constant_subject, rule.window
     listed = rule.listed(subject)
+    if not state.eligible(user_id, rule.reason):
+        return replace(listed, state="excluded")
     if window is None:
         return listed
     if subject is None:
@@ -76,7 +80,7 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
 
 def _on_views(app: Flask) -> Iterator[Rule]:
     for view in app.view_functions.values():
-        for layer in _layers(view):
+        for layer in layers(view):
             rule = getattr(layer, "__coins_rule__", None)
             if rule is not None:
                 yield rule
@@ -90,27 +94,12 @@ def _in_package(app: Flask) -> Iterator[Rule]:
             yield rule
 
 
-def _layers(view: Any) -> Iterator[Any]:
+def layers(view: Any) -> Iterator[Any]:
     """A view function and all that it wraps; for a class, its methods too."""
     while view is not None:
         yield view
         for name in getattr(getattr(view, "view_class", None), "methods", None) or ():
             method = getattr(view.view_class, name.lower(), None)
             if method is not None:
-                yield from _layers(method)
+                yield from layers(method)
         view = getattr(view, "__wrapped__", None)
-
-
-def unreached_views(app: Flask) -> list[str]:
-    """A sentence for each rule that never runs because it stands above its route."""
-    reached = {id(layer) for view in app.view_functions.values() for layer in _layers(view)}
-    return [
-        f"{_where(view)}: the rule for {view.__coins_rule__.reason!r} never runs: it stands above"  # type: ignore[attr-defined]
-        " the route. Put it directly above 'def', below every other decorator."
-        for view in sorted(_views, key=_where)
-        if id(view) not in reached and id(inspect.unwrap(view)) in reached
-    ]
-
-
-def _where(view: Callable[..., Any]) -> str:
-    return f"{view.__module__}.{view.__qualname__}"

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from . import _checks, _session, signals
 from ._cache import Refusals
 from ._claims import Claim
+from ._faults import ATTEMPTS, repeated
 from ._header import add_to_header
 from ._ledger import Ledger, Movement
 from ._queries import Reader
@@ -161,12 +162,15 @@ class State:
 
     def award(self, movement: Movement) -> Receipt:
         """Pay without a window and have a refusal told."""
-        return self._answered(self.pay(movement), movement)
+        return self._answered(self._repeated(lambda: self.pay(movement)), movement)
 
     def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
         """Pay once in a window and have a refusal told."""
-        claim = self.claim(movement, window, limit)
-        return self._answered(self.pay_once(movement, claim), movement)
+
+        def attempt() -> Receipt:
+            return self.pay_once(movement, self.claim(movement, window, limit))
+
+        return self._answered(self._repeated(attempt), movement)
 
     def nothing_due(self, movement: Movement) -> Receipt:
         """The answer where what is due is worth less than a coin."""
@@ -174,14 +178,20 @@ class State:
 
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
-        receipt = self._moved(self.ledger.spend(self.session, movement), movement)
-        return self._answered(receipt, movement)
+        receipt = self._repeated(lambda: self.ledger.spend(self.session, movement))
+        return self._answered(self._moved(receipt, movement), movement)
+
+    def _repeated(self, attempt: Callable[[], Receipt]) -> Receipt:
+        """Try again only where the transaction is all ours: nothing of the host's goes with it."""
+        session = self.open_session()
+        begun = session is not None and session.in_transaction()
+        return repeated(attempt, 1 if begun else ATTEMPTS)
 
     # -- paying -----------------------------------------------------------------------------
 
     def pay(self, movement: Movement) -> Receipt:
         """Award without a window, in the host's transaction."""
-        if not self._eligible(movement):
+        if not self.eligible(movement.user_id, movement.reason):
             return movement.receipt(Outcome.EXCLUDED)
         return self._moved(self.ledger.award(self.session, movement), movement)
 
@@ -229,16 +239,17 @@ class State:
         """Award once in a window, in the host's transaction."""
         if isinstance(claim, Receipt):
             return claim
-        if not self._eligible(movement):
+        if not self.eligible(movement.user_id, movement.reason):
             return movement.receipt(Outcome.EXCLUDED)
         receipt = self.ledger.award_once(self.session, movement, claim)
         if claim.key and receipt.outcome is Outcome.ALREADY:
             self._remember(receipt, claim, movement.now)
         return self._moved(receipt, movement)
 
-    def _eligible(self, movement: Movement) -> bool:
+    def eligible(self, user_id: str, reason: str) -> bool:
+        """What the host's ``eligible_check`` says; without one, everybody is."""
         check = self.loaders.eligible
-        return check is None or bool(check(movement.user_id, movement.reason))
+        return check is None or bool(check(user_id, reason))
 
     def _database(self) -> Hashable:
         """The engine and schema map that this context's statements would go to."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ._models import balances, log
+from ._statements import ZERO
 
-_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _FIGURES = ("balance", "earned", "spent")
 _AT_ONCE = 1000
 
@@ -80,7 +80,8 @@ def _unequal(connection: sa.Connection, users: Users) -> Iterator[Fault]:
 
 def _broken(connection: sa.Connection, users: Users) -> Iterator[Fault]:
     for user_id, currency, entry, before, amount, after in connection.execute(_chain(users)):
-        yield Fault(user_id, currency, f"entry {entry}: {before} {amount:+d} is not {after}")
+        what = "is below zero" if before + amount == after else f"is not {after}"
+        yield Fault(user_id, currency, f"entry {entry}: {before} {amount:+d} {what}")
 
 
 def _sums(users: Users) -> sa.Select[Any]:
@@ -90,12 +91,12 @@ def _sums(users: Users) -> sa.Select[Any]:
         balances.c.user_id,
         balances.c.currency,
         *(balances.c[name].label(name) for name in _FIGURES),
-        *(_ZERO.label(f"log_{name}") for name in _FIGURES),
+        *(ZERO.label(f"log_{name}") for name in _FIGURES),
     ).where(users.of(balances))
     entries = sa.select(
         log.c.user_id,
         log.c.currency,
-        *(_ZERO.label(name) for name in _FIGURES),
+        *(ZERO.label(name) for name in _FIGURES),
         amount.label("log_balance"),
         sa.case((amount > 0, amount), else_=0).label("log_earned"),
         sa.case((amount < 0, -amount), else_=0).label("log_spent"),
@@ -112,7 +113,7 @@ def _sums(users: Users) -> sa.Select[Any]:
 
 
 def _chain(users: Users) -> sa.Select[Any]:
-    """Entries whose ``balance_after`` is not that of the entry before plus their own amount."""
+    """Entries whose ``balance_after`` is below zero, or not that before plus their own amount."""
     last = sa.func.lag(log.c.balance_after).over(
         partition_by=(log.c.user_id, log.c.currency), order_by=log.c.id
     )
@@ -131,6 +132,10 @@ def _chain(users: Users) -> sa.Select[Any]:
     )
     return (
         sa.select(*links.c)
-        .where(links.c.balance_after != links.c.before + links.c.amount)
+        .where(
+            sa.or_(
+                links.c.balance_after != links.c.before + links.c.amount, links.c.balance_after < 0
+            )
+        )
         .order_by(links.c.id)
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from ._rewards import unreached_views
+from ._rewards import decorated_views, layers
 from ._state import State
 from .errors import CoinsWarning
 
@@ -39,8 +39,18 @@ def warn_once(state: State) -> Callable[[], None]:
 
 
 def unreached_rules(state: State) -> list[str]:
-    """Rules that stand above their route."""
-    return unreached_views(state.app)
+    """Rules that never run because they stand above their route."""
+    reached = {id(layer) for view in state.app.view_functions.values() for layer in layers(view)}
+    return [
+        f"{_where(view)}: the rule for {view.__coins_rule__.reason!r} never runs: it stands above"  # type: ignore[attr-defined]
+        " the route. Put it directly above 'def', below every other decorator."
+        for view in sorted(decorated_views, key=_where)
+        if id(view) not in reached and id(inspect.unwrap(view)) in reached
+    ]
+
+
+def _where(view: Callable[..., Any]) -> str:
+    return f"{view.__module__}.{view.__qualname__}"
 
 
 def unknown_user(state: State) -> list[str]:

@@ -30,7 +30,7 @@ class Outcome(str, enum.Enum):
     ANONYMOUS = "anonymous"
     """Nobody is logged in."""
     CAPPED = "capped"
-    """A budget is used up."""
+    """A budget is used up. Reserved: this release has no budgets."""
     FAILED = "failed"
     """An error was logged and the view's answer delivered all the same."""
 
@@ -93,6 +93,6 @@ class Reward:
     limit: int
     subject: str | None
     state: str
-    """``"open"``, ``"paid"``, ``"not_open"``, or ``"varies"`` where it hangs on a view's subject."""
+    """``"open"``, ``"paid"``, ``"not_open"``, ``"excluded"``, or ``"varies"`` with a view's subject."""
     opens_at: datetime | None = None
     """Aware UTC: when a reward that is not open pays next; None: never, or not known."""

@@ -28,6 +28,9 @@ ELSEWHERE = SHOP | {"__name__": "elsewhere.rules"}
 Find = Callable[..., Reward | None]
 
 
+ORDER = ("first", "second", "third")
+
+
 @pytest.fixture
 def find(app: Flask, coins: Coins) -> Find:
     """``find(reason, user="ada")``: the one reward of that name, or None."""
@@ -62,6 +65,12 @@ def test_a_reward_is_open_until_it_is_paid(app: Flask, db: SQLAlchemy, find: Fin
     tomorrow = datetime(2026, 11, 23, tzinfo=UTC)
     assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "paid", tomorrow)
     assert find("daily", "bob") == Reward("daily", 15, "coins", "day", 1, None, "open")
+
+
+def test_whom_the_host_excludes_is_told_so(app: Flask, coins: Coins, find: Find) -> None:
+    _serve(app, award_once(15, "daily")(lambda: "done"))
+    coins.eligible_check(lambda user_id, reason: (user_id, reason) != ("ada", "daily"))
+    assert (find("daily").state, find("daily", "bob").state) == ("excluded", "open")
 
 
 def test_it_opens_again_in_the_next_window(
@@ -226,3 +235,18 @@ def test_rules_that_are_alike_are_one_reward(coins: Coins) -> None:
     rules = [eval(f"award_once(15, 'alike', limit={limit})", SHOP) for limit in (1, 1, 2)]
     assert [reward.limit for reward in coins.status("ada")] == [1, 2]
     assert len(rules) == 3
+
+
+def test_paying_does_not_change_their_order(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    rules = [award_once(1, reason) for reason in ("first", "second", "third")]
+    for rule in rules:
+        _serve(app, rule(lambda: "done"), f"/{rule.reason}")
+
+    def order() -> list[str]:
+        with app.app_context():
+            return [each.reason for each in coins.status("ada") if each.reason in ORDER]
+
+    before = order()
+    _pay(app, db, rules[1])
+    _pay(app, db, rules[0])
+    assert order() == before == list(ORDER)

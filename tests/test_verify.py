@@ -88,6 +88,17 @@ def test_a_broken_chain_is_found_though_the_sums_agree(books: sa.Connection) -> 
     assert found(books) == [("ada", "coins", f"entry {last}: 10 -4 is not 99")]
 
 
+def test_a_balance_that_was_below_zero_is_found(books: sa.Connection) -> None:
+    row = {"user_id": "eve", "currency": "coins", "reason": "x", "created_at": NOON}
+    books.execute(sa.insert(log), [row | {"amount": -5, "balance_after": -5}])
+    books.execute(sa.insert(log), [row | {"amount": 10, "balance_after": 5}])
+    whole = {"user_id": "eve", "currency": "coins", "updated_at": NOON}
+    books.execute(sa.insert(balances), whole | {"balance": 5, "earned": 10, "spent": 5})
+    (fault,) = found(books)
+    assert fault[0] == "eve"
+    assert fault[2].endswith(": 0 -5 is below zero")
+
+
 def test_many_users_are_all_read(app: Flask, ctx: None, db: SQLAlchemy) -> None:
     users = [f"u{n:05}" for n in range(1200)]
     row = {"currency": "coins", "balance": 1, "earned": 1, "spent": 0, "updated_at": NOON}
