@@ -17,7 +17,6 @@ from ._state import State
 from .errors import CoinsError, CoinsWarning
 
 _OURS = (log, balances)
-_CURES = {"coin_log": "move its rows over with 'flask coins adopt'", "coin_balance": "rename it"}
 
 
 class Check(NamedTuple):
@@ -92,7 +91,7 @@ def _faults_of(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
     if not inspector.has_table(name):
         yield f"The table {name} is missing: run 'flask db upgrade'."
     elif _install.is_foreign(inspector, name):
-        yield f"The table {name} is not Flask-Coins' own: {_CURES[name]}."
+        yield f"The table {name} is not Flask-Coins' own: {_install.CURES[name]}"
     elif lacking := _lacking(inspector, table):
         yield (
             f"The table {name} lacks {', '.join(lacking)}: run 'flask db upgrade'; if that does not"
@@ -117,7 +116,7 @@ def _revision_faults(state: State) -> list[str]:
     """Nothing where there is no Flask-Migrate: such a host makes its tables in its own way."""
     if "migrate" not in state.app.extensions:
         return []
-    found = _install.state()
+    found = _install.standing()
     sentences = {
         "{} is not in the migrations folder: run 'flask db upgrade' or 'flask coins install'.": (
             found.missing
@@ -135,5 +134,9 @@ _LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
     ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
     ("user", "The current user can be told.", _wiring.unknown_user),
     ("tables", "Both tables are there, with their columns and indexes.", _table_faults),
-    ("revisions", "No revision is missing, uncommitted or still to be run.", _revision_faults),
+    (
+        "revisions",
+        "No revision is missing, still to be run or, as far as git can tell, uncommitted.",
+        _revision_faults,
+    ),
 )

@@ -120,7 +120,7 @@ class Coins:
         :class:`~flask_coins.IdempotencyConflict` where it differs. ``details`` is kept as JSON.
         Writes through ``db.session`` and does not commit.
         """
-        _refuse_decoration("award", amount, reason)
+        _refuse_decoration("award", amount)
         state = current_state()
         return state.award(
             state.movement(
@@ -148,10 +148,10 @@ class Coins:
     ) -> Receipt:
         """Pay unless the log holds ``limit`` payments of this reason and subject in ``window``.
 
-        Any payment counts, also one by :meth:`award`. A refusal is a Receipt: ALREADY, NOT_OPEN or
-        EXCLUDED, with ``next_at``. Writes through ``db.session`` and does not commit.
+        Any payment counts, also one by :meth:`award`. A refusal is a Receipt too: ALREADY or NOT_OPEN
+        with ``next_at``, or EXCLUDED. Writes through ``db.session`` and does not commit.
         """
-        _refuse_decoration("award_once", amount, reason)
+        _refuse_decoration("award_once", amount)
         state, window, limit = current_state(), parse(window), _checks.limit(limit)
         movement = state.movement(
             user, amount, reason, subject=subject, currency=currency, details=details
@@ -289,7 +289,7 @@ def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
     return db.metadatas[bind_key]
 
 
-def _refuse_decoration(name: str, amount: Any, reason: Any) -> None:
+def _refuse_decoration(name: str, amount: Any) -> None:
     if isinstance(amount, str):
         raise InvalidAmount(
             f"coins.{name}(user, amount, reason, ...) pays now, and got the amount {amount!r}. To"

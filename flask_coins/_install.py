@@ -28,18 +28,16 @@ from .errors import CoinsError
 
 _BIND = "coins_bind"
 _OWN_COLUMNS = {"coin_log": "once_key", "coin_balance": "earned"}
-_CURES = {
+CURES = {
     "coin_log": "move its rows over with 'flask coins adopt'.",
     "coin_balance": "give it another name.",
 }
 
 
 @dataclass(frozen=True)
-class State:
+class Standing:
     """How a host stands with the shipped revisions, as ``flask coins doctor`` tells it."""
 
-    own_way: str | None
-    """The host's own revision that makes the tables: then nothing has to be copied."""
     missing: tuple[str, ...]
     """Shipped revisions that have no copy in the folder."""
     uncommitted: tuple[Path, ...]
@@ -48,8 +46,6 @@ class State:
     """Revisions in the folder that make coin tables and that the database has not run."""
     unknown: tuple[str, ...]
     """Revisions that the database has run and the folder does not hold."""
-    foreign: tuple[str, ...]
-    """Tables in the database that only have the name of ours."""
 
 
 def connect(app: Flask, bind_key: str | None = None) -> None:
@@ -78,24 +74,22 @@ def copy_revisions(
     return restored + [copy.path if check else copy.write() for copy in copies]
 
 
-def state(directory: str | Path | None = None) -> State:
+def standing(directory: str | Path | None = None) -> Standing:
     """Compare shipped revisions, folder, git and database. Needs an app context; writes nothing.
 
     Raises CoinsError when there is no folder, or when it does not load.
     """
     folder = Folder(_config(directory))
-    heads, foreign = _look()
+    heads, _ = _look()
     run = folder.ancestors(head for head in heads if head in folder.revisions)
     ours = {script.revision for script in folder.copies.values()}
     if folder.own_way:
         ours.add(folder.own_way)
-    return State(
-        own_way=folder.own_way,
+    return Standing(
         missing=tuple(revision.id for revision in folder.absent),
         uncommitted=_uncommitted(Path(script.path) for script in folder.copies.values()),
         pending=tuple(sorted(ours - run)),
         unknown=tuple(head for head in heads if head not in folder.revisions),
-        foreign=tuple(foreign),
     )
 
 
@@ -200,7 +194,7 @@ def _refuse(foreign: Iterable[str]) -> None:
     for name in foreign:
         raise CoinsError(
             f"The database holds a table {name} that is not Flask-Coins' own, nothing was changed: "
-            f"{_CURES[name]}"
+            f"{CURES[name]}"
         )
 
 

@@ -422,9 +422,9 @@ def test_install_needs_flask_migrate(tmp_path: Path) -> None:
 # -- the state of a host ---------------------------------------------------------------------
 
 
-def state(host: Host) -> _install.State:
+def state(host: Host) -> _install.Standing:
     with host.create_app().app_context():
-        return _install.state()
+        return _install.standing()
 
 
 def test_the_state_before_and_after(grown: Host) -> None:
@@ -435,10 +435,8 @@ def test_the_state_before_and_after(grown: Host) -> None:
     assert state(grown.upgraded()).pending == ()
 
 
-def test_the_state_knows_what_the_folder_has_lost_and_what_is_foreign(lost: Host) -> None:
+def test_the_state_knows_what_the_folder_has_lost(lost: Host) -> None:
     assert state(lost).unknown == tuple(lost.at())
-    lost.execute("DROP TABLE coin_log", OLD_LOG)
-    assert state(lost).foreign == ("coin_log",)
 
 
 def test_the_state_knows_what_git_does_not_hold(grown: Host) -> None:
