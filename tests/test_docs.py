@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import doctest
-import os
 import re
 import subprocess
 import sys
@@ -14,10 +13,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import flask_coins
-from flask_coins import Outcome, errors, signals
+from flask_coins import Coins, Outcome, errors, signals
 from flask_coins._cli import coins_cli
 from flask_coins._settings import Settings
 
@@ -95,6 +95,7 @@ ALL_WORDS = "\n".join(path.read_text() for path in PAGES)
 def documented() -> Iterator[Any]:
     yield from (f"COINS_{field.name.upper()}" for field in fields(Settings))
     yield from (f"flask coins {name}" for name in coins_cli.commands)
+    yield from (f"coins.{name}" for name in vars(Coins) if not name.startswith("_"))
     yield from (name for name in vars(signals) if name.startswith(("coins_", "award_")))
     yield from (name for name in vars(errors) if name.startswith(("Coins", "Invalid", "Missing")))
     yield from (f"`{outcome.name}`" for outcome in Outcome)
@@ -103,15 +104,42 @@ def documented() -> Iterator[Any]:
 
 @pytest.mark.parametrize("word", sorted(set(documented())))
 def test_it_is_in_the_docs(word: str) -> None:
-    assert word in ALL_WORDS
+    # Not as the beginning of a longer name: coins.award is more than coins.award_once.
+    assert re.search(rf"{re.escape(word)}(?!\w)", ALL_WORDS)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def options() -> Iterator[tuple[str, str]]:
+    for name, command in coins_cli.commands.items():
+        for option in (each for each in command.params if isinstance(each, click.Option)):
+            yield from ((name, written) for written in option.opts)
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(options()))
+def test_an_option_stands_in_the_row_of_its_command(command: str, option: str) -> None:
+    rows = re.findall(
+        rf"^\| (?:every command|`flask coins {command}\b.*?`) \|.*$",
+        (ROOT / "docs" / "cli.md").read_text(),
+        re.M,
+    )
+    assert re.search(rf"`{option}[ `]", "\n".join(rows))
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGES.md"], ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
-        assert (path.parent / target).exists(), target
+    for target in re.findall(r"\]\((?!http)(.+?)\)", path.read_text()):
+        name, _, anchor = target.partition("#")
+        page = path.parent / name if name else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
 
 
-def test_commands_of_the_readme_are_those_of_ci() -> None:
-    assert 'pip install -e ".[test]" && .venv/bin/pytest' in (ROOT / "README.md").read_text()
-    assert os.access(ROOT / ".ci" / "run", os.R_OK)
+def anchors(page: Path) -> list[str]:
+    """Those that a page's headings have where its Markdown is shown: words joined by hyphens."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text()), re.M)
+    return [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings]
+
+
+def test_the_readme_runs_the_tests_as_ci_does() -> None:
+    line = re.search("^tests='(.+)'$", (ROOT / ".ci" / "run").read_text(), re.M)
+    assert line
+    assert f"    {line[1]}\n" in (ROOT / "README.md").read_text()
