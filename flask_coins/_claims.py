@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .windows import Period, Rolling, Window
 
@@ -27,7 +27,7 @@ class Claim:
     zone: tzinfo
     period: Period
     limit: int = 1
-    key: Hashable = None
+    key: tuple[Any, ...] | None = None
     """What a refusal is remembered under; None: it is not remembered."""
 
     def names(self, period: Period) -> list[str]:

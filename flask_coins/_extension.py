@@ -14,7 +14,7 @@ from . import _checks, _install, _models, _queries, _session, _settings, _wiring
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._rewards import status
-from ._state import Loaders, State, current_state, tell_current, utc_now
+from ._state import Loaders, State, current_state, utc_now
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
 from .errors import CoinsError, InvalidAmount
@@ -70,7 +70,7 @@ class Coins:
         _models.Base.metadata.info["bind_key"] = self._bind_key
         state = State(app, db, settings, self._loaders, table, self._clock)
         app.extensions["coins"] = state
-        _session.watch(db.session, tell_current)
+        _session.watch(db.session)
         app.teardown_appcontext(state.warn_of_lost_entries)
         app.jinja_env.globals.setdefault("coins", self)
         app.cli.add_command(coins_cli)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -19,7 +20,15 @@ CONNECTIONS = "flask_coins.connections"
 _watched: WeakSet[Any] = WeakSet()
 _engines: WeakSet[Engine] = WeakSet()
 _written_by_host: WeakSet[Connection] = WeakSet()
-_READS = ("SELECT", "SHOW", "PRAGMA", "EXPLAIN", "SET", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN")
+_READS = re.compile(
+    r"""(?: \s | \( | --[^\n]*\n | /\*.*?\*/ )*
+    (?: (?:SELECT|VALUES|SHOW|PRAGMA|EXPLAIN|SET|SAVEPOINT|RELEASE|ROLLBACK|BEGIN) \b
+      | WITH \b (?! .* \b (?:INSERT|UPDATE|DELETE|MERGE) \b ) )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
+
+Told = Callable[[Receipt, "str | None"], None]
 
 
 class Waiting(NamedTuple):
@@ -28,14 +37,16 @@ class Waiting(NamedTuple):
     receipt: Receipt
     user_id: str | None
     transaction: SessionTransaction | None
+    told: Told
+    """Called after the outermost commit has ended, when the session can be used again."""
 
 
-def wait(session: Session, receipt: Receipt, user_id: str | None) -> bool:
+def wait(session: Session, receipt: Receipt, user_id: str | None, told: Told) -> bool:
     """Keep ``receipt`` until the outermost commit; False when there is no transaction to wait for."""
     if not session.in_transaction():
         return False
     transaction = session.get_nested_transaction() or session.get_transaction()
-    session.info.setdefault(WAITING, []).append(Waiting(receipt, user_id, transaction))
+    session.info.setdefault(WAITING, []).append(Waiting(receipt, user_id, transaction, told))
     return True
 
 
@@ -59,28 +70,17 @@ def has_work(session: Session | None) -> bool:
     return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
 
 
-def watch(sessions: Any, told: Callable[[Receipt, str | None], None]) -> None:
+def watch(sessions: Any) -> None:
     """Listen to the sessions that ``sessions`` (a ``scoped_session``) makes.
 
-    ``told`` is called with each receipt after the outermost commit has ended, when the session can
-    be used again. Sessions that are watched already are left as they are.
+    Sessions that are watched already are left as they are.
     """
     if sessions in _watched:
         return
     _watched.add(sessions)
-
-    def ended(session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            session.info.pop(CONNECTIONS, None)
-            kept = session.info.pop(WAITING, ())
-            if session.info.pop(COMMITTED, False):
-                for each in kept:
-                    told(each.receipt, each.user_id)
-
     event.listen(sessions, "after_begin", _begun)
     event.listen(sessions, "after_commit", _committed)
-    event.listen(sessions, "after_soft_rollback", _rolled_back)
-    event.listen(sessions, "after_transaction_end", ended)
+    event.listen(sessions, "after_transaction_end", _ended)
 
 
 def _begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
@@ -96,20 +96,27 @@ def _begun(session: Session, transaction: SessionTransaction, connection: Connec
 def _executing(
     connection: Connection, cursor: Any, statement: str, params: Any, context: Any, many: bool
 ) -> None:
-    reads = statement.lstrip()[:9].upper().startswith(_READS)
-    if not reads and not context.execution_options.get(OWN):
+    if not _READS.match(statement) and not context.execution_options.get(OWN):
         _written_by_host.add(connection)
 
 
 def _committed(session: Session) -> None:
     # Also sent when a savepoint is released.
-    if WAITING in session.info and not session.in_nested_transaction():
-        session.info[COMMITTED] = True
+    if WAITING in session.info:
+        session.info[COMMITTED] = session.get_nested_transaction() or session.get_transaction()
 
 
-def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
-    kept = session.info.get(WAITING)
-    if kept:
+def _ended(session: Session, transaction: SessionTransaction) -> None:
+    """Tell what is committed by now, and forget what was undone, however it was undone."""
+    committed = session.info.get(COMMITTED) is transaction
+    if transaction.parent is None:
+        session.info.pop(CONNECTIONS, None)
+        session.info.pop(COMMITTED, None)
+        for each in session.info.pop(WAITING, ()):
+            if committed:
+                each.told(each.receipt, each.user_id)
+    elif transaction.nested and not committed:
+        kept = waiting(session)
         kept[:] = [each for each in kept if not _within(each.transaction, transaction)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, after_this_request, current_app, g, has_request_context
+from flask import Flask, Response, after_this_request, current_app, g, has_request_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
@@ -33,6 +33,7 @@ Flask-Coins does not know who the current user is. Neither Flask-Login nor g.use
     def current_user():
         return session.get("user_id")
 """
+_FAILED = "_coins_failed"
 
 
 @dataclass
@@ -66,11 +67,6 @@ def state_of(app: Flask) -> State:
     return state
 
 
-def tell_current(receipt: Receipt, user_id: str | None) -> None:
-    """Tell a committed receipt in whatever app committed it."""
-    current_state().tell(receipt, user_id)
-
-
 @dataclass(eq=False)
 class State:
     """Everything that belongs to one app; kept in ``app.extensions["coins"]``."""
@@ -98,6 +94,8 @@ class State:
     @property
     def session(self) -> Session:
         """The host's session of this app context."""
+        # Here too: a host's tests may have put other sessions in place of those of init_app.
+        _session.watch(self.db.session)
         session: Session = self.db.session()
         return session
 
@@ -231,7 +229,7 @@ class State:
         refusal = self.refusals.get(key, now)
         if refusal is None:
             return Claim(window, zone, period, limit, key)
-        if shortly is not None:
+        if shortly is not None and key[0] is None:
             self.refusals.put_too(shortly, key)
         return refusal
 
@@ -243,7 +241,7 @@ class State:
             return movement.receipt(Outcome.EXCLUDED)
         receipt = self.ledger.award_once(self.session, movement, claim)
         if claim.key and receipt.outcome is Outcome.ALREADY:
-            self._remember(receipt, claim, movement.now)
+            self._remember(receipt, claim, claim.key, movement.now)
         return self._moved(receipt, movement)
 
     def eligible(self, user_id: str, reason: str) -> bool:
@@ -260,16 +258,22 @@ class State:
         if not session.in_transaction():
             return bind
         connection = session.connection(bind_arguments={"clause": self.table})
-        schemas = connection.get_execution_options().get("schema_translate_map") or {}
-        return bind, tuple(schemas.items())
+        schemas = connection.get_execution_options().get("schema_translate_map")
+        return (bind, *schemas.items()) if schemas else bind
 
-    def _remember(self, receipt: Receipt, claim: Claim, now: dt.datetime) -> None:
-        """Keep a refusal, unless our own uncommitted entry may be what refused."""
-        if _session.has_entries(self.session):
+    def _remember(
+        self, receipt: Receipt, claim: Claim, key: tuple[Any, ...], now: dt.datetime
+    ) -> None:
+        """Keep a refusal, unless our own uncommitted entry may be what refused.
+
+        Nor where the look went elsewhere than the key says: a host may choose the schema as late as
+        when its transaction begins.
+        """
+        if _session.has_entries(self.session) or self._database() != key[0]:
             return
         until = now + dt.timedelta(seconds=self.settings.cache_seconds)
         ends = [until, claim.period.end] + ([receipt.next_at] if receipt.next_at else [])
-        self.refusals.put(claim.key, replace(receipt, balance=None), now, min(ends))
+        self.refusals.put(key, replace(receipt, balance=None), now, min(ends))
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -290,14 +294,16 @@ class State:
 
     def _moved(self, receipt: Receipt, movement: Movement) -> Receipt:
         if receipt:
-            _session.wait(self.session, receipt, movement.user_id)
+            _session.wait(self.session, receipt, movement.user_id, self.tell)
+            if has_request_context():
+                after_this_request(_note_failure)
         return receipt
 
     def _answered(self, receipt: Receipt, movement: Movement) -> Receipt:
         """Have a refusal told: after the commit if there is a transaction, else at once."""
         if not receipt:
             session = self.open_session()
-            if session is None or not _session.wait(session, receipt, movement.user_id):
+            if session is None or not _session.wait(session, receipt, movement.user_id, self.tell):
                 self.tell(receipt, movement.user_id)
         return receipt
 
@@ -310,8 +316,12 @@ class State:
         signals.send(self.app, receipt, user_id)
 
     def warn_of_lost_entries(self, error: BaseException | None) -> None:
-        """When an app context ends: entries that nobody committed are about to be lost."""
-        session = self.open_session() if error is None else None
+        """When an app context ends: entries that nobody committed are about to be lost.
+
+        As they should be where the request failed, by an exception or by its answer.
+        """
+        failed = error is not None or _FAILED in g
+        session = None if failed else self.open_session()
         lost = [each for each in _session.waiting(session) if each.receipt] if session else []
         if not lost:
             return
@@ -324,3 +334,9 @@ class State:
             self.db.session.remove()  # an error keeps Flask-SQLAlchemy from doing it
             raise CoinsError(message)
         warnings.warn(message, CoinsWarning, stacklevel=2)
+
+
+def _note_failure(response: Response) -> Response:
+    if response.status_code >= 400:
+        vars(g._get_current_object())[_FAILED] = True
+    return response

@@ -12,7 +12,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 
-from flask_coins import Coins, Outcome, Receipt
+from flask_coins import Coins, Outcome, Receipt, award_once
 from flask_coins._cache import Refusals
 from flask_coins._models import balances, log
 from flask_coins.windows import Between
@@ -262,6 +262,48 @@ def test_a_schema_map_is_part_of_the_question(
         db.session.commit()
         db.engine.dispose()
     assert paid == [True, False, False, True]
+
+
+def test_a_schema_that_is_chosen_late_is_not_taken_for_another(
+    tmp_path: Any, db: SQLAlchemy, coins: Coins
+) -> None:
+    app, tenant = Flask(__name__), [""]
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'a.sqlite3'}"
+    db.init_app(app)
+    coins.init_app(app, db)
+    coins.current_user_loader(lambda: 7)
+
+    @app.post("/goal")
+    @award_once(10, "goal")
+    def goal() -> str:
+        return "done"
+
+    @sa.event.listens_for(db.session, "after_begin")
+    def choose(session: Any, transaction: Any, connection: sa.Connection) -> None:
+        schemas = {None: tenant[0]}
+        connection.execution_options(schema_translate_map=schemas)
+
+    with app.app_context():
+        for name in ("b", "c"):
+            sa.event.listen(
+                db.engine,
+                "connect",
+                lambda raw, _, name=name: raw.execute(
+                    f"ATTACH '{tmp_path / name}.sqlite3' AS {name}"
+                ),
+            )
+        with db.engine.connect() as connection:
+            for name in ("b", "c"):
+                mapped = connection.execution_options(schema_translate_map={None: name})
+                log.metadata.create_all(mapped)
+                connection.commit()
+    paid = []
+    for tenant[0] in ("b", "b", "b", "c", "b", "c"):
+        response = app.test_client().post("/goal")
+        paid.append("Coins-Awarded" in response.headers)
+    assert paid == [True, False, False, True, False, False]
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_a_session_that_the_host_routes_is_part_of_the_question(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, abort
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import Coins, CoinsError, CoinsWarning, InsufficientCoins, Outcome
@@ -15,6 +16,7 @@ from flask_coins._models import log
 from flask_coins._session import has_work
 
 from .statements import statements
+from .views import listening
 
 
 @pytest.fixture
@@ -133,6 +135,50 @@ def test_a_savepoint_takes_back_what_was_paid_in_it(
     assert coins.balance(7) == 21
 
 
+def _undone_by_the_block(db: SQLAlchemy, pay: Callable[[], object]) -> None:
+    with suppress(ZeroDivisionError), db.session.begin_nested():
+        pay()
+        raise ZeroDivisionError
+
+
+def _undone_by_a_flush(db: SQLAlchemy, pay: Callable[[], object]) -> None:
+    with suppress(sa.exc.StatementError), db.session.begin_nested():
+        pay()
+        db.session.add(db.Model.registry._class_registry["Note"](id="no number"))
+        db.session.flush()
+
+
+def _closed(db: SQLAlchemy, pay: Callable[[], object]) -> None:
+    savepoint = db.session.begin_nested()
+    pay()
+    savepoint.close()
+
+
+def _undone_with_its_outer(db: SQLAlchemy, pay: Callable[[], object]) -> None:
+    outer = db.session.begin_nested()
+    with db.session.begin_nested():
+        pay()
+    outer.rollback()
+
+
+UNDONE = [_undone_by_the_block, _undone_by_a_flush, _closed, _undone_with_its_outer]
+
+
+@pytest.mark.parametrize("undo", UNDONE)
+def test_what_a_savepoint_took_back_is_not_told(
+    note: Any, savepoints: None, app: Flask, db: SQLAlchemy, coins: Coins, undo: Any
+) -> None:
+    db.metadata.create_all(db.engine)
+    with listening() as told:
+        coins.award(7, 1, "kept")
+        undo(db, lambda: coins.award(7, 10, "undone"))
+        with db.session.begin_nested():
+            coins.award(7, 2, "released")
+        db.session.commit()
+    assert committed(app, db) == [1, 2]
+    assert [receipt.reason for receipt in told] == ["kept", "released"]
+
+
 def test_a_refusal_in_a_savepoint_leaves_it_usable(
     savepoints: None, app: Flask, db: SQLAlchemy, coins: Coins
 ) -> None:
@@ -204,6 +250,32 @@ def test_work_of_the_host_is_seen(note: Any, ctx: None, db: SQLAlchemy, work: An
     assert not has_work(db.session())
 
 
+READS = [
+    "SELECT 1",
+    "  select 1",
+    "/* who asks */ SELECT 1",
+    "-- who asks\nSELECT 1",
+    "WITH deleted_ones AS (SELECT 1) SELECT * FROM deleted_ones",
+]
+
+
+@pytest.mark.parametrize("statement", READS)
+def test_reading_by_hand_is_no_work(ctx: None, db: SQLAlchemy, statement: str) -> None:
+    db.session.execute(sa.text(statement)).all()
+    assert not has_work(db.session())
+
+
+def test_a_common_table_expression_may_write(
+    note: Any, ctx: None, db: SQLAlchemy, engine: str
+) -> None:
+    _flushed(db, note)
+    db.session.commit()
+    # MariaDB knows such expressions in a SELECT alone.
+    expression = "" if engine == "mariadb" else "WITH one AS (SELECT 1) "
+    db.session.execute(sa.text(f"{expression}DELETE FROM note"))
+    assert has_work(db.session())
+
+
 def test_reading_is_no_work(note: Any, ctx: None, db: SQLAlchemy, coins: Coins) -> None:
     _nothing(db, note)
     with db.session.begin_nested():
@@ -244,6 +316,67 @@ def test_a_forgotten_commit_warns_elsewhere(
     app = make_app(TESTING=False)
     with pytest.warns(CoinsWarning, match="xp_bonus of user 7"), app.app_context():
         coins.award(7, 1)
+    assert committed(app, db) == []
+
+
+@pytest.mark.parametrize(
+    ("fail", "status"),
+    [
+        (lambda coins: abort(409), 409),
+        (lambda coins: coins.spend(7, 999, "shop"), 402),
+        (lambda coins: ("no", 422), 422),
+    ],
+)
+def test_a_request_that_fails_needs_no_commit(
+    app: Flask, db: SQLAlchemy, coins: Coins, fail: Any, status: int
+) -> None:
+    @app.post("/")
+    def view() -> Any:
+        coins.award(7, 1)
+        return fail(coins)
+
+    assert app.test_client().post("/").status_code == status
+    assert committed(app, db) == []
+
+
+def test_a_request_that_succeeds_does(app: Flask, coins: Coins) -> None:
+    @app.post("/")
+    def view() -> str:
+        coins.award(7, 1)
+        return "done"
+
+    with pytest.raises(CoinsError, match="never committed"):
+        app.test_client().post("/")
+
+
+def test_a_session_that_came_later_is_told_from_too(
+    app: Flask, db: SQLAlchemy, coins: Coins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        # What many tests do: all in one transaction, which is rolled back at the end.
+        replaced = db._make_scoped_session({"bind": connection})
+        monkeypatch.setattr(db, "session", replaced)
+        with listening() as told:
+            coins.award(7, 10, "gift")
+            db.session.commit()
+        assert [receipt.reason for receipt in told] == ["gift"]
+        db.session.remove()
+
+
+@pytest.mark.parametrize("where", ["engine", "connection"])
+def test_a_connection_without_transactions_is_refused(
+    make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins, where: str
+) -> None:
+    options = {"isolation_level": "AUTOCOMMIT"} if where == "engine" else {}
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS=options)
+    with app.app_context():
+        if where == "connection":
+            db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        for call in (coins.award, coins.spend):
+            with pytest.raises(CoinsError, match="do not set the isolation level AUTOCOMMIT"):
+                call(7, 1, "gift")
+            if where == "connection":
+                db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
     assert committed(app, db) == []
 
 
