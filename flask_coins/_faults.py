@@ -85,6 +85,14 @@ def translated(error: BaseException) -> BaseException:
     return error
 
 
+def roll_back(session: Session) -> None:
+    """Roll back to the innermost savepoint, or all of it where the database did so already."""
+    try:
+        session.rollback()
+    except sa_exc.DBAPIError:  # MariaDB's 1305: a deadlock has taken the savepoint along
+        session.rollback()
+
+
 @contextmanager
 def whole(session: Session) -> Iterator[None]:
     """Never half a movement: whatever is raised inside, the session is rolled back first.
@@ -95,7 +103,7 @@ def whole(session: Session) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        session.rollback()
+        roll_back(session)
         ours = translated(error)
         if ours is error:
             raise

@@ -18,7 +18,7 @@ from . import _statements as sql
 from ._claims import Claim, Paid
 from ._faults import whole
 from ._models import log
-from .errors import IdempotencyConflict, InsufficientCoins
+from .errors import CoinsError, IdempotencyConflict, InsufficientCoins
 from .results import Entry, Outcome, Receipt
 
 _UNSEEN = "flask_coins.unseen"
@@ -103,16 +103,16 @@ class Ledger:
             first = write.first_of_key()
             if first is None:
                 account = write.earn() if movement.amount > 0 else write.spend()
-                first = write.first_of_key_since(account)
+                held = account or write.held_now()
+                first = write.first_of_key_since()
                 if account is not None:
                     if first is None:
                         return write.entered(account, outcome)
                     write.take_back(account)
                     return _replayed(movement, first)
-                held = write.held_now()
         # Not above: nothing was written, so the host's transaction stays usable.
         if first is None:
-            raise InsufficientCoins(held, -movement.amount, movement.currency)
+            raise InsufficientCoins(held.balance, -movement.amount, movement.currency)
         return _replayed(movement, first)
 
 
@@ -121,6 +121,11 @@ class _Write:
 
     def __init__(self, session: Session, table: sa.Table, movement: Movement) -> None:
         self.connection = session.connection(bind_arguments={"clause": table})
+        if self.connection._is_autocommit_isolation():  # noqa: SLF001  # the public way costs SQL
+            raise CoinsError(
+                "Coins need transactions, and this connection commits each statement: do not set the"
+                " isolation level AUTOCOMMIT on the engine or connection that holds them."
+            )
         self.dialect = self.connection.dialect
         self.movement = movement
         self.params = movement.params()
@@ -155,6 +160,8 @@ class _Write:
 
     def spend(self) -> Account | None:
         """Lock the balance row by taking from it; None, and nothing changed, if it is too small."""
+        if self._has_none:
+            return None
         return self._locked(sql.SPEND, self.dialect.update_returning)
 
     def take_back(self, account: Account) -> Account:
@@ -179,18 +186,30 @@ class _Write:
         self.params["of_idempotency_key"] = key
         return self._entry(sql.BY_KEY)
 
-    def first_of_key_since(self, account: Account | None) -> Entry | None:
+    def first_of_key_since(self) -> Entry | None:
         """The same as it is now, if anything moved meanwhile."""
-        if self.movement.idempotency_key is None:
-            return None
-        if account is not None and not self.moved:
+        if self.movement.idempotency_key is None or not self.moved:
             return None
         return self._entry(self._current(sql.BY_KEY))
 
-    def held_now(self) -> int:
-        """The balance as it is committed now."""
+    def held_now(self) -> Account:
+        """What the row holds as it is committed now, where it was too small to take from."""
+        if self._has_none:
+            return self.before
         row = self.connection.execute(self._current(sql.ACCOUNT), self.params).one_or_none()
-        return row[0] if row else 0
+        account = Account(*row) if row else Account()
+        self.moved = self.moved or not self.looked or account != self.before
+        return account
+
+    @property
+    def _has_none(self) -> bool:
+        """Whether MariaDB showed no balance row at all.
+
+        Looking for it under a lock would lock the gap where it would stand, and strangers' rows with
+        it: two who are refused and then paid would be a deadlock.
+        """
+        mariadb = self.dialect.name in sql.MYSQL_FAMILY
+        return mariadb and self.looked and self.before == Account() and not self.moved
 
     def entered(self, account: Account, outcome: Outcome, once_key: str | None = None) -> Receipt:
         """Write the entry, under the lock; the last step of every movement."""

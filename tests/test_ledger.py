@@ -557,6 +557,7 @@ def test_a_name_taken_behind_our_back_is_not_taken_twice(
     def other() -> None:
         db.session.connection().execute(sa.insert(log), row)
 
+    db.session.connection()
     with before(db.engine, "INSERT INTO coin_log", other), pytest.raises(CoinsRetry):
         coins.award_once(7, 10, "goal")
     assert entries(db) == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError
 
-from flask_coins import Coins, CoinsRetry, Receipt
+from flask_coins import Coins, CoinsRetry, InsufficientCoins, Receipt
 from tests.databases import SERVERS
 from tests.races import Racers, reconcile
 
@@ -95,3 +97,52 @@ def test_a_payment_of_ones_own_hides_none_of_anothers(
         coins.award("ada", 1, "gift")
         assert coins.award_once("ada", 15, "prize", windows[1]).outcome == "already"
         db.session.rollback()
+
+
+@pytest.mark.parametrize("key", [None, "order-1"])
+def test_strangers_without_coins_do_not_block_each_other(
+    app: Flask, db: SQLAlchemy, coins: Coins, key: str | None
+) -> None:
+    met = Barrier(2)
+
+    def refused_then_paid(user: str) -> str:
+        with app.app_context():
+            db.session.execute(sa.text("SELECT 1"))
+            with pytest.raises(InsufficientCoins):
+                coins.spend(user, 5, "hint", idempotency_key=key)
+            met.wait()
+            outcome = coins.award(user, 1, "consolation").outcome
+            db.session.commit()
+            return str(outcome)
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(refused_then_paid, ["ann", "bob"])) == ["awarded"] * 2
+
+
+def test_a_deadlock_within_a_savepoint_is_one_to_repeat(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    with app.app_context():
+        for user in ("ann", "bob"):
+            coins.award(user, 1, "start")
+        db.session.commit()
+    met = Barrier(2)
+
+    def cross(users: tuple[str, str]) -> str:
+        with app.app_context():
+            coins.award(users[0], 1)
+            met.wait()
+            try:
+                with db.session.begin_nested():
+                    coins.award(users[1], 1)
+                db.session.commit()
+            except CoinsRetry:
+                db.session.rollback()
+                return "CoinsRetry"
+            return "paid"
+
+    with ThreadPoolExecutor() as pool:
+        said = sorted(pool.map(cross, [("ann", "bob"), ("bob", "ann")]))
+    assert said == ["CoinsRetry", "paid"]
+    with app.app_context(), db.engine.connect() as connection:
+        assert reconcile(connection) == []
