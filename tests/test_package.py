@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 def test_one_version_is_told_everywhere() -> None:
     version = metadata("Flask-Coins")["Version"]
     assert version == flask_coins.__version__
-    assert f"## [{version}]" in (ROOT / "CHANGES.md").read_text(encoding="utf-8")
+    assert f"## {version} - " in (ROOT / "CHANGES.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
