@@ -1,16 +1,23 @@
 """Signals, sent after the outermost commit of the session and never for what it rolled back.
 
 The sender is the app; each receiver gets ``receipt`` (a :class:`~flask_coins.Receipt`) and
-``user_id`` (text, or None for nobody). A receiver that raises is logged and never undoes a payment.
+``user_id`` (text, or None for nobody). A receiver that raises is logged and never undoes a payment;
+one that is a coroutine function is logged and not run.
 """
 
 from __future__ import annotations
 
+from inspect import iscoroutine
+
 from blinker import NamedSignal, Namespace
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from ._session import has_work
 from .results import Outcome, Receipt
 
+_NOT_RUN = "The receiver %r of %s is a coroutine function and was not run: connect a plain one."
 _signals = Namespace()
 
 coins_awarded: NamedSignal = _signals.signal("coins-awarded", "Coins were paid.")
@@ -21,16 +28,38 @@ award_refused: NamedSignal = _signals.signal(
 
 
 def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
-    """Tell every receiver of the signal that fits ``receipt``; log those that raise."""
+    """Tell every receiver of the signal that fits ``receipt``; log those that raise.
+
+    A receiver that failed in the database is rolled back, unless the session held changes before.
+    """
     if receipt.outcome is Outcome.REPLAYED:
         return
     signal = award_refused
     if receipt:
         signal = coins_spent if receipt.outcome is Outcome.SPENT else coins_awarded
-    if not signal.receivers:
+    if signal.is_muted or not signal.receivers:
         return
+    state = app.extensions["coins"]
     for receiver in signal.receivers_for(app):
+        at_stake = _holds_work(state.open_session())
         try:
-            receiver(app, receipt=receipt, user_id=user_id)
-        except Exception:
+            answer = receiver(app, receipt=receipt, user_id=user_id)
+        except Exception as error:
             app.logger.exception("A receiver of %s failed", signal.name)
+            if not at_stake:
+                _restore(state.open_session(), error)
+        else:
+            if iscoroutine(answer):
+                answer.close()
+                app.logger.error(_NOT_RUN, receiver, signal.name)
+
+
+def _holds_work(session: Session | None) -> bool:
+    # A flush that failed has lost work that nobody has been told of yet.
+    return session is not None and (not session.is_active or has_work(session))
+
+
+def _restore(session: Session | None, error: Exception) -> None:
+    """Make the session usable again where ``error`` has spoilt its transaction."""
+    if session is not None and (isinstance(error, DBAPIError) or not session.is_active):
+        session.rollback()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.orm import Session
 
-from flask_coins import Coins, InsufficientCoins, Outcome, Receipt, signals
-from flask_coins._models import log
+from flask_coins import Coins, InsufficientCoins, Outcome, Receipt, award_once, signals
+from flask_coins._models import CoinBalance, CoinEntry, log
 
-from .apps import Clock
+from .apps import NOON, Clock
 
 Heard = list[tuple[str, str | None, int]]
 
@@ -229,6 +233,111 @@ def test_a_receiver_that_raises_is_logged_and_stops_nobody(
     assert "receiver fell over" in caplog.text
     assert coins.balance(7) == 10
     assert heard == [("awarded", "7", 10)]
+
+
+def in_a_flush(session: Session) -> None:
+    session.add(CoinBalance(user_id="8", currency="coins", balance=-1))
+    session.flush()
+
+
+def before_a_flush_is_sent(session: Session) -> None:
+    session.add(CoinBalance(user_id="8", currency="coins", updated_at="no moment"))
+    session.flush()
+
+
+def in_a_statement(session: Session) -> None:
+    session.execute(sa.text("SELECT * FROM nowhere"))
+
+
+@pytest.mark.parametrize("fails", [in_a_flush, before_a_flush_is_sent, in_a_statement])
+def test_the_session_outlives_a_receiver_that_fails_in_the_database(
+    connected: Callable[..., None], db: SQLAlchemy, coins: Coins, fails: Callable[[Session], None]
+) -> None:
+    def fail(sender: Flask, receipt: Receipt, user_id: str | None) -> None:
+        fails(db.session())
+
+    connected(fail)
+    coins.award(7, 10)
+    coins.award(7, 5)
+    db.session.commit()
+    assert coins.balance(7) == 15
+    coins.spend(7, 5, "shop")
+    db.session.commit()
+    assert coins.balance(7) == 10
+
+
+@pytest.mark.parametrize("fails", [in_a_flush, before_a_flush_is_sent])
+def test_a_failed_receiver_does_not_hide_that_the_hosts_work_is_lost(
+    ctx: None, db: SQLAlchemy, fails: Callable[[Session], None]
+) -> None:
+    def fail(sender: Flask, receipt: Receipt, user_id: str | None) -> None:
+        if db.session().is_active:
+            fails(db.session())
+        db.session.execute(sa.select(log))
+
+    @award_once(10, "goal", user=7)
+    def complete_goal() -> None:
+        raise ZeroDivisionError
+
+    entry = CoinEntry(user_id="8", currency="coins", amount=1, balance_after=1, reason="host's")
+    entry.created_at = NOON
+    db.session.add(entry)
+    with signals.award_refused.connected_to(fail):
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                complete_goal()
+    with pytest.raises(PendingRollbackError):
+        db.session.commit()
+
+
+def test_what_a_failed_receiver_left_active_stays(
+    connected: Callable[..., None], db: SQLAlchemy, coins: Coins
+) -> None:
+    def fail(sender: Flask, receipt: Receipt, user_id: str | None) -> None:
+        if receipt.reason == "goal":
+            coins.award(user_id, 1, "bonus")
+            raise RuntimeError
+
+    connected(fail)
+    coins.award(7, 10, "goal")
+    db.session.commit()
+    db.session.commit()
+    assert coins.balance(7) == 11
+
+
+def test_a_muted_signal_is_not_sent(heard: Heard, db: SQLAlchemy, coins: Coins) -> None:
+    with signals.coins_awarded.muted():
+        coins.award(7, 10)
+        coins.award(7, 20)
+        coins.spend(7, 4, "shop")
+        db.session.commit()
+    assert heard == [("spent", "7", -4)]
+    coins.award(7, 1)
+    db.session.commit()
+    assert heard[1:] == [("awarded", "7", 1)]
+
+
+def test_a_coroutine_is_refused_with_a_word(
+    connected: Callable[..., None],
+    heard: Heard,
+    db: SQLAlchemy,
+    coins: Coins,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ran: list[int] = []
+
+    async def celebrate(sender: Flask, receipt: Receipt, user_id: str | None) -> None:
+        ran.append(receipt.amount)
+
+    connected(celebrate)
+    connected(partial(celebrate))
+    coins.award(7, 10)
+    db.session.commit()
+    gc.collect()  # a coroutine that was never awaited warns when it goes
+    refused = [record.getMessage() for record in caplog.records]
+    assert [("celebrate" in each, "not run" in each) for each in refused] == [(True, True)] * 2
+    assert heard == [("awarded", "7", 10)]
+    assert ran == []
 
 
 def test_signals_name_the_app_that_paid(
