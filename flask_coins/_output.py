@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Any
 
 from ._reconciliation import Reconciliation
 from .results import Entry, Receipt, Reward
+
+_WITHOUT_WIDTH = ("Mn", "Me", "Cf")  # drawn onto the character before, or not at all
 
 
 def moment(when: datetime | None) -> str | None:
@@ -93,8 +96,23 @@ def pairs(values: dict[str, Any]) -> str:
 
 
 def _aligned(lines: list[list[str]], numbers: list[bool]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = zip(line, widths, numbers, strict=True)
-        padded = (it.rjust(width) if number else it.ljust(width) for it, width, number in cells)
-        yield "  ".join(padded).rstrip()
+        yield "  ".join(_padded(*cell) for cell in cells).rstrip()
+
+
+def _padded(text: str, width: int, number: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if number else text + space
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal ``text`` takes."""
+    return sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in _WITHOUT_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

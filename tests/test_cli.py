@@ -164,6 +164,15 @@ def test_balances_are_aligned_with_numbers_to_the_right(run: Run) -> None:
     ]
 
 
+def test_wide_and_combining_characters_are_aligned_too(run: Run) -> None:
+    assert run("balance", "\u5404\u65e5", "rene\u0301e", "ann").stdout.splitlines() == [
+        "user   balance  currency",
+        "\u5404\u65e5         0  coins",
+        "rene\u0301e        0  coins",
+        "ann          0  coins",
+    ]
+
+
 def test_the_log_is_read_page_by_page(run: Run, clock: Clock) -> None:
     for amount in ("5", "10", "100"):
         run("award", "7", amount, "--reason", f"r{amount}")
