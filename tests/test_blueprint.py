@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask, abort, g
+from flask import Flask, Response, abort, g, json
 from flask.testing import FlaskClient
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from flask_coins import Coins, CoinsError, award, award_once
@@ -249,11 +250,100 @@ def test_a_wrong_loader_is_the_servers_fault(client: FlaskClient, coins: Coins) 
     assert "coins_id" in found["detail"]
 
 
+@pytest.mark.parametrize(
+    ("loader", "code", "secret"),
+    [(None, "no_user_loader", "current_user"), (lambda: {"ada@example.org"}, "not_set_up", "ada")],
+)
+def test_what_lies_in_the_hosts_code_is_told_to_developers_only(
+    make_app: Callable[..., Flask],
+    coins: Coins,
+    caplog: pytest.LogCaptureFixture,
+    loader: Callable[[], Any] | None,
+    code: str,
+    secret: str,
+) -> None:
+    if loader:
+        coins.current_user_loader(loader)
+    app = make_app(TESTING=False)
+    found = problem(app.test_client().get("/coins/api/balance"))
+    assert (found["status"], found["code"]) == (500, code)
+    assert "log" in found["detail"]
+    assert secret not in str(found)
+    assert secret in caplog.text
+    app.testing = True
+    assert secret in problem(app.test_client().get("/coins/api/balance"))["detail"]
+
+
 def test_a_crash_is_a_problem_that_tells_nothing(make_app: Callable[..., Flask], who: Who) -> None:
     del who["id"]
     client = make_app(TESTING=False).test_client()
     found = problem(client.get("/coins/api/balance"))
     assert (found["status"], found["code"]) == (500, "internal_server_error")
+
+
+def catch_all(app: Flask) -> None:
+    app.register_error_handler(Exception, lambda error: ("the host's page", 500))
+
+
+def test_a_crash_is_none_of_the_hosts_pages(
+    make_app: Callable[..., Flask], who: Who, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TESTING=False)
+    catch_all(app)
+    del who["id"]
+    found = problem(app.test_client().get("/coins/api/balance"))
+    assert (found["status"], found["code"]) == (500, "internal_server_error")
+    assert "KeyError" in caplog.text
+
+
+def test_a_crash_reaches_a_test(app: Flask, client: FlaskClient, who: Who) -> None:
+    catch_all(app)
+    del who["id"]
+    with pytest.raises(KeyError):
+        client.get("/coins/api/balance")
+
+
+def test_a_handler_for_an_error_of_the_hosts_own_is_asked(
+    app: Flask, client: FlaskClient, coins: Coins
+) -> None:
+    class Error(Exception):
+        pass
+
+    class NotPaired(Error):
+        pass
+
+    def fail() -> None:
+        raise NotPaired
+
+    catch_all(app)
+    app.register_error_handler(Error, lambda error: ("Pair your device.", 403))
+    coins.current_user_loader(fail)
+    response = client.get("/coins/api/balance")
+    assert (response.status_code, response.text) == (403, "Pair your device.")
+
+
+def test_an_error_with_a_status_of_the_hosts_own_is_a_problem(
+    app: Flask, client: FlaskClient
+) -> None:
+    class Asleep(HTTPException):
+        code = 499
+        description = "Asleep."
+
+    def fail() -> None:
+        raise Asleep
+
+    app.before_request(fail)
+    found = problem(client.get("/coins/api/balance"))
+    assert (found["status"], found["detail"]) == (499, "Asleep.")
+
+
+def test_a_response_that_the_host_aborts_with_is_sent(app: Flask, client: FlaskClient) -> None:
+    own = Response("Who are you?", 401, {"WWW-Authenticate": "Basic"})
+    app.before_request(lambda: abort(401, response=own))
+    response = client.get("/coins/api/balance")
+    assert (response.status_code, response.text) == (401, "Who are you?")
+    assert response.headers["WWW-Authenticate"] == "Basic"
+    assert response.headers["Cache-Control"] == "private, no-store"
 
 
 def test_what_the_host_refuses_is_a_problem_too(app: Flask, client: FlaskClient) -> None:
@@ -281,7 +371,45 @@ def test_head_is_answered_and_nothing_is_written_to(
     client: FlaskClient, who: Who, path: str
 ) -> None:
     assert client.head(path).status_code == 200
-    assert client.post(path).status_code == 405
+    for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
+        response = client.open(path, method=method)
+        assert problem(response)["code"] == "method_not_allowed"
+        assert response.status_code == 405
+        assert response.allow.as_set() == {"get", "head", "options"}
+        assert response.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_options_are_told_without_a_user(client: FlaskClient, path: str) -> None:
+    response = client.options(path)
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.allow.as_set() == {"get", "head", "options"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize("path", ["", "/", "/nope", "/balance/", "/balance/7", "/Balance"])
+def test_a_path_that_is_not_there_is_a_problem(
+    app: Flask, client: FlaskClient, method: str, path: str
+) -> None:
+    catch_all(app)
+    response = client.open(f"/coins/api{path}", method=method)
+    found = problem(response)
+    assert (found["status"], found["code"]) == (404, "not_found")
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_wrong_method_is_none_of_the_hosts_pages(app: Flask, client: FlaskClient) -> None:
+    catch_all(app)
+    app.register_error_handler(405, lambda error: ("the host's page", 405))
+    assert problem(client.post("/coins/api/balance"))["code"] == "method_not_allowed"
+
+
+def test_its_own_routes_do_not_overlap(app: Flask, client: FlaskClient, who: Who) -> None:
+    result = app.test_cli_runner().invoke(args=["coins", "doctor", "--json"])
+    checks = {each["name"]: each["faults"] for each in json.loads(result.stdout)["checks"]}
+    assert checks["routes"] == []
+    app.debug = True
+    assert client.get("/coins/api/balance").status_code == 200
 
 
 @pytest.mark.usefixtures("paid")
@@ -313,6 +441,7 @@ def test_two_apps_share_one_extension(make_app: Callable[..., Flask], coins: Coi
 
 def test_an_app_that_was_forgotten_says_so(coins: Coins) -> None:
     app = Flask("forgotten")
+    app.debug = True
     app.register_blueprint(coins.blueprint, url_prefix="/coins")
     found = problem(app.test_client().get("/coins/api/balance"))
     assert found["code"] == "not_set_up"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from .. import _checks, _output, _rewards
 from .._state import State, current_state
@@ -12,13 +13,20 @@ from ..errors import InvalidInput
 from ._problems import Problem
 
 _LARGEST_ID = 2**63 - 1
+_ALLOWED = ("GET", "HEAD", "OPTIONS")
+_METHODS = (*_ALLOWED, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 
 
 def add_routes(blueprint: Blueprint) -> None:
     """Put the API on ``blueprint``."""
-    for view in (balance, history, rewards):
-        name = view.__name__
-        blueprint.add_url_rule(f"/api/{name}", f"api_{name}", view, methods=["GET"])
+    for name, view in _VIEWS.items():
+        # Flask's own answer to OPTIONS would name the methods of the catch-all below, too.
+        blueprint.add_url_rule(
+            f"/api/{name}", f"api_{name}", view, methods=["GET"], provide_automatic_options=False
+        )
+    # What no route matches belongs to no blueprint, and would get the host's error pages.
+    for path in ("/api", "/api/<path:path>"):
+        blueprint.add_url_rule(path, "api_other", other, methods=_METHODS, strict_slashes=False)
 
 
 def balance() -> dict[str, Any]:
@@ -43,6 +51,18 @@ def rewards() -> dict[str, Any]:
     """Each reward of the app as it stands for the current user."""
     state, user_id = _current()
     return {"rewards": [_output.reward_json(each) for each in _rewards.status(state, user_id)]}
+
+
+_VIEWS = {view.__name__: view for view in (balance, history, rewards)}
+
+
+def other(path: str = "") -> Response:
+    """Every request that is no GET of the above: OPTIONS, another method, or no such path."""
+    if path not in _VIEWS:
+        raise NotFound
+    if request.method != "OPTIONS":
+        raise MethodNotAllowed(_ALLOWED)
+    return Response(headers={"Allow": ", ".join(_ALLOWED)})
 
 
 def _current() -> tuple[State, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from itertools import takewhile
 from typing import Any
 
-from flask import Blueprint, Response, current_app, json
+from flask import Blueprint, Response, current_app, json, request
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.http import HTTP_STATUS_CODES
 
 from ..errors import CoinsError, CoinsRetry, MissingTablesError, NoUserError
 
@@ -15,6 +17,7 @@ _NOT_READY = {
     CoinsRetry: (503, "busy"),
     NoUserError: (500, "no_user_loader"),
 }
+_IN_THE_LOG = "The app is not set up for this; its log says what is missing."
 
 
 class Problem(Exception):
@@ -30,6 +33,8 @@ def add_handlers(blueprint: Blueprint) -> None:
     """Have every error of the blueprint's requests answered by a problem."""
     blueprint.register_error_handler(Problem, _answer)
     blueprint.register_error_handler(CoinsError, _not_ready)
+    blueprint.register_error_handler(Exception, _crash)
+    blueprint.register_error_handler(HTTPException, _http_error)
     for code in default_exceptions:
         # One by one: an app's handler for a code comes before a blueprint's for HTTPException.
         blueprint.register_error_handler(code, _http_error)
@@ -41,21 +46,40 @@ def _answer(problem: Problem) -> Response:
 
 
 def _not_ready(error: CoinsError) -> Response:
-    """The app is not set up, or its database is not: the app's log has the traceback."""
+    """The app is not set up, or its database is not: the app's log has the traceback.
+
+    What lies in the code of the host is told to developers only; it may show a user object.
+    """
     status, code = _NOT_READY.get(type(error), (500, "not_set_up"))
     current_app.logger.error("Flask-Coins cannot answer: %s", error, exc_info=error)
-    return _answer(Problem(status, code, str(error)))
+    told = status != 500 or current_app.debug or current_app.testing
+    return _answer(Problem(status, code, str(error) if told else _IN_THE_LOG))
 
 
-def _http_error(error: HTTPException) -> Response:
-    """An error of HTTP itself, with headers such as Retry-After."""
+def _crash(error: Exception) -> ResponseReturnValue:
+    """Keep a crash from the host's handler of every Exception, but not from one of its own kind.
+
+    Raised again, it is an unhandled one: Flask logs or propagates it, and then comes a 500.
+    """
+    for name in (*request.blueprints, None):
+        handlers = current_app.error_handler_spec[name][None]
+        for kind in takewhile(lambda kind: kind is not Exception, type(error).__mro__):
+            if kind in handlers:
+                return current_app.ensure_sync(handlers[kind])(error)  # type: ignore[no-any-return]
+    raise error
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    """An error of HTTP itself, with headers such as Retry-After, or the response it was given."""
+    if error.response is not None:
+        return error.get_response()
     response = Response(status=error.code, headers=error.get_headers())
     code = error.name.lower().replace(" ", "_")
     return _filled(response, {"code": code, "detail": error.description})
 
 
 def _filled(response: Response, members: dict[str, Any]) -> Response:
-    title = HTTPStatus(response.status_code).phrase
+    title = HTTP_STATUS_CODES.get(response.status_code, "Unknown Error")
     head = {"type": "about:blank", "title": title, "status": response.status_code}
     response.data = json.dumps(head | members)
     response.content_type = "application/problem+json"
