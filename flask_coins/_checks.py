@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -17,6 +19,10 @@ from .errors import InvalidAmount, InvalidInput, InvalidSubject, NoUserError
 # MariaDB compares with trailing spaces ignored; control characters and lone surrogates do not
 # survive every driver.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]| \\Z")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ABSENT = object()
 
 _DEEPEST = 31
 """What MariaDB takes for JSON is no deeper."""
@@ -120,15 +126,25 @@ def is_anonymous(user: Any) -> bool:
 
 
 def user_id(user: Any) -> str:
-    """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL."""
-    if type(user) is not int:
-        user = _unwrapped(user)
-        if is_anonymous(user):
-            raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
-        state = _saved(user)
-        if state is not None and state.identity is None:
-            raise InvalidInput(f"{shown(user)} has no identity: add it to the session. {_COINS_ID}")
-    plain = _plain(getattr(user, "coins_id", user))
+    """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL.
+
+    A ``coins_id`` alone decides where there is one: beside it, no other id is asked for.
+    """
+    if type(user) is int or type(user) is str:
+        return text(_plain(user), "A user id", 64)
+    user = _unwrapped(user)
+    if is_anonymous(user):
+        raise NoUserError("There is no user: nobody is logged in. Pass an id or an object.")
+    named = _coins_id(user)
+    if named is not _ABSENT:
+        plain = _plain(named)
+        if plain is None:
+            raise InvalidInput(f"The coins_id of {shown(user)} is {shown(named)}. {_COINS_ID}")
+        return text(plain, "A coins_id", 64)
+    state = _saved(user)
+    if state is not None and state.identity is None:
+        raise InvalidInput(f"{shown(user)} has no identity: add it to the session. {_COINS_ID}")
+    plain = _plain(user)
     if plain is None and not isinstance(user, type) and callable(getattr(user, "get_id", None)):
         plain = _plain(user.get_id())
     if plain is None:
@@ -136,8 +152,60 @@ def user_id(user: Any) -> str:
     return text(plain, "A user id", 64)
 
 
+def user_ids(users: Any) -> list[str]:
+    """The ids of several users; a text is one user, not a list of its characters."""
+    if isinstance(users, str | bytes) or not isinstance(users, Iterable):
+        raise InvalidInput(f"users is a list or another iterable of users, not {shown(users)}.")
+    return [user_id(user) for user in users]
+
+
+def function(value: F, name: str) -> F:
+    """``value`` if it can be called for its answer: a coroutine would count as a yes."""
+    if not callable(value):
+        raise InvalidInput(f"{name} must be a function, not {shown(value)}.")
+    if iscoroutinefunction(value) or iscoroutinefunction(type(value).__call__):
+        raise InvalidInput(f"{name} cannot be async: it is called, not awaited.")
+    return value
+
+
 def _unwrapped(value: Any) -> Any:
-    return value._get_current_object() if isinstance(value, LocalProxy) else value
+    while isinstance(value, LocalProxy):
+        value = value._get_current_object()
+    return value
+
+
+def _coins_id(user: Any) -> Any:
+    """What ``user.coins_id`` is; ``_ABSENT`` if there is no such attribute.
+
+    It is asked before an unsaved object is flushed, and again after that if it needs the key.
+    """
+    state = sa.inspect(user, raiseerr=False)
+    if not isinstance(state, InstanceState) or state.identity is not None:
+        return _attribute(user)
+    try:
+        named = _attribute(user)
+    except Exception:
+        if state.session is None:
+            raise
+    else:
+        # A key that is still to come reads as None, also within a longer text.
+        if named is _ABSENT or (named is not None and "None" not in str(named)):
+            return named
+    return _attribute(user) if _has_key(state) else _ABSENT
+
+
+def _attribute(user: Any) -> Any:
+    try:
+        return user.coins_id
+    except AttributeError as error:
+        # One that was raised inside a property is a fault of the property.
+        if error.name != "coins_id" or _declares(user) or _declares(error.obj):
+            raise
+        return _ABSENT
+
+
+def _declares(value: Any) -> bool:
+    return any("coins_id" in vars(cls) for cls in type(value).__mro__)
 
 
 def _plain(value: Any) -> str | None:
@@ -160,6 +228,11 @@ def _saved(value: Any) -> InstanceState[Any] | None:
     state = sa.inspect(value, raiseerr=False)
     if not isinstance(state, InstanceState):
         return None
+    _has_key(state)
+    return state
+
+
+def _has_key(state: InstanceState[Any]) -> bool:
     if state.identity is None and state.session is not None:
         state.session.flush()
-    return state
+    return state.identity is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
 from . import _checks, _install, _models, _queries, _session, _settings, _wiring
@@ -17,11 +18,12 @@ from ._rewards import status
 from ._state import Loaders, State, current_state, utc_now
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
-from .errors import CoinsError, InvalidAmount
+from .errors import CoinsError, InvalidAmount, InvalidInput
 from .results import Entry, Receipt, Reward
-from .windows import parse
+from .windows import Window, parse
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MISSING: Any = object()
 
 
 class Coins:
@@ -32,9 +34,13 @@ class Coins:
     holds the tables.
 
     The calls that move coins write through ``db.session`` and never commit: a rollback of the host's
-    takes them along. When the database gives up, they raise :class:`~flask_coins.CoinsRetry` with
-    the session rolled back; :class:`~flask_coins.MissingTablesError` says that the tables are not
-    there; :class:`~flask_coins.InvalidInput` comes before any SQL.
+    takes them along. A call that begins the session's transaction is tried up to five times when the
+    database gives up (a lock, a deadlock, a lost race); after that, and in a transaction that had
+    begun before, it raises :class:`~flask_coins.CoinsRetry` with the session rolled back.
+
+    Every call raises :class:`~flask_coins.MissingTablesError` where the tables are not there, and
+    before any SQL :class:`~flask_coins.InvalidInput` for an argument that cannot be stored, or
+    :class:`~flask_coins.NoUserError` for a user who is nobody.
     """
 
     def __init__(
@@ -45,9 +51,9 @@ class Coins:
         clock: Callable[[], datetime] | None = None,
         bind_key: str | None = None,
     ) -> None:
-        self._clock = clock or utc_now
+        self._clock = utc_now if clock is None else _checks.function(clock, "clock")
         self._bind_key = bind_key
-        self._loaders = Loaders()
+        self._loaders = Loaders(sets_user=_wiring.sets_user)
         #: The pages and the JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
         self.blueprint: Blueprint = make_blueprint()
         if app is not None:
@@ -57,19 +63,20 @@ class Coins:
         """Set the extension up on ``app``, after ``db.init_app(app)``.
 
         Without ``db`` it takes the one that Flask-SQLAlchemy has on the app. Raises
-        :class:`~flask_coins.CoinsError` when there is none, when the app has Flask-Coins already, or
-        when a ``coin_log`` of another make stands in ``db.metadata``.
+        :class:`~flask_coins.CoinsError` when there is none, when the app has Flask-Coins already,
+        when one of its blueprints is named ``coins``, or when a ``coin_log`` of another make stands
+        in ``db.metadata``.
         """
-        if "coins" in app.extensions:
-            raise CoinsError(f"Flask-Coins is set up on {app.name!r} already: call init_app once.")
-        db = db or app.extensions.get("sqlalchemy")
-        if db is None or "sqlalchemy" not in app.extensions:
-            raise CoinsError("Call db.init_app(app) first, then coins.init_app(app, db).")
+        db = _database(app, db)
         settings = _settings.read(app.config)
+        if settings.url_prefix is not None and "coins" in app.blueprints:
+            raise CoinsError(
+                f"{app.name!r} has a blueprint named 'coins' already: set COINS_URL_PREFIX to None,"
+                " and call app.register_blueprint(coins.blueprint, name=..., url_prefix=...)."
+            )
         table = _models.copy_tables(_metadata(db, self._bind_key))
         _models.Base.metadata.info["bind_key"] = self._bind_key
         state = State(app, db, settings, self._loaders, table, self._clock)
-        app.extensions["coins"] = state
         _session.watch(db.session)
         app.teardown_appcontext(state.warn_of_lost_entries)
         app.jinja_env.globals.setdefault("coins", self)
@@ -78,6 +85,7 @@ class Coins:
         if settings.url_prefix is not None:
             app.register_blueprint(self.blueprint, url_prefix=settings.url_prefix)
         app.before_request(_wiring.warn_once(state))
+        app.extensions["coins"] = state
 
     # -- what the host tells us ---------------------------------------------------------------
 
@@ -85,19 +93,28 @@ class Coins:
         """Register ``loader()``: the current user or their id, or None for nobody.
 
         By default Flask-Login's ``current_user`` is taken, else ``g.user``. It is asked after the
-        view has run.
+        view has run. :class:`~flask_coins.InvalidInput` unless it is a function, and not an async
+        one; so for the other two.
         """
-        self._loaders.current_user = loader
+        self._loaders.current_user = _checks.function(loader, "A current_user_loader")
         return loader
 
     def timezone_loader(self, loader: F) -> F:
         """Register ``loader(user_id)``: an IANA name or a tzinfo; None stands for the default."""
-        self._loaders.timezone = loader
+        self._loaders.timezone = _checks.function(loader, "A timezone_loader")
         return loader
 
     def eligible_check(self, check: F) -> F:
-        """Register ``check(user_id, reason)``: False refuses an award with EXCLUDED."""
-        self._loaders.eligible = check
+        """Register ``check(user_id, reason)``; a false answer refuses an award with EXCLUDED.
+
+        That is any value that is false in an ``if``, None too: answer True for all who may be paid.
+        """
+        _checks.function(check, "An eligible_check")
+
+        def answer(user_id: str, reason: str) -> bool:
+            return _not_awaitable(check(user_id, reason))
+
+        self._loaders.eligible = answer
         return check
 
     # -- moving coins -------------------------------------------------------------------------
@@ -105,7 +122,7 @@ class Coins:
     def award(
         self,
         user: Any,
-        amount: int,
+        amount: int = _MISSING,
         reason: str = "xp_bonus",
         *,
         subject: Any = None,
@@ -113,14 +130,15 @@ class Coins:
         currency: str = "coins",
         details: Any = None,
     ) -> Receipt:
-        """Pay ``amount`` coins; every call is one entry of the log.
+        """Pay ``amount`` coins, in units of ``currency``; every call is one entry of the log.
 
+        Where the ``eligible_check`` refuses, the Receipt is EXCLUDED and nothing is written.
         A call with an ``idempotency_key`` (1 to 128 characters, per user) that was used before
         answers REPLAYED with the first entry, or raises
         :class:`~flask_coins.IdempotencyConflict` where it differs. ``details`` is kept as JSON.
         Writes through ``db.session`` and does not commit.
         """
-        _refuse_decoration("award", amount)
+        _refuse_decoration("award", amount, reason)
         state = current_state()
         return state.award(
             state.movement(
@@ -137,9 +155,9 @@ class Coins:
     def award_once(
         self,
         user: Any,
-        amount: int,
-        reason: str,
-        window: Any = "day",
+        amount: int = _MISSING,
+        reason: str = _MISSING,
+        window: str | timedelta | Window = "day",
         *,
         subject: Any = None,
         limit: int = 1,
@@ -151,23 +169,41 @@ class Coins:
         Any payment counts, also one by :meth:`award`. A refusal is a Receipt too: ALREADY or NOT_OPEN
         with ``next_at``, or EXCLUDED. Writes through ``db.session`` and does not commit.
         """
-        _refuse_decoration("award_once", amount)
+        _refuse_decoration("award_once", amount, reason)
         state, window, limit = current_state(), parse(window), _checks.limit(limit)
         movement = state.movement(
             user, amount, reason, subject=subject, currency=currency, details=details
         )
         return state.award_once(movement, window, limit)
 
-    def award_xp(self, user: Any, xp: int, reason: str = "xp_bonus", **options: Any) -> Receipt:
+    def award_xp(
+        self,
+        user: Any,
+        xp: int,
+        reason: str = "xp_bonus",
+        *,
+        subject: Any = None,
+        idempotency_key: str | None = None,
+        currency: str = "coins",
+        details: Any = None,
+    ) -> Receipt:
         """Pay what ``xp`` is worth: one coin for each ``COINS_XP_PER_COIN``, rounded down.
 
-        Less than a coin is NOTHING_DUE. ``options`` are those of :meth:`award`, which says the rest.
+        Less than a coin is NOTHING_DUE. The rest is as in :meth:`award`.
         """
         if type(xp) is not int or xp < 0:
             raise InvalidAmount(f"XP are an int from 0, not {_checks.shown(xp)}.")
         state = current_state()
         coins = xp // state.settings.xp_per_coin
-        movement = state.movement(user, coins or 1, reason, **options)
+        movement = state.movement(
+            user,
+            coins or 1,
+            reason,
+            subject=subject,
+            idempotency_key=idempotency_key,
+            currency=currency,
+            details=details,
+        )
         return state.award(movement) if coins else state.nothing_due(movement)
 
     def spend(
@@ -204,7 +240,7 @@ class Coins:
         signal: Any,
         amount: int | Callable[[Any], int],
         reason: str,
-        window: Any = "day",
+        window: str | timedelta | Window = "day",
         *,
         user: Any = None,
         subject: Any = None,
@@ -215,13 +251,21 @@ class Coins:
         Callables are given the signal's keyword arguments as one dict; texts are formatted with
         them. The user is the signal's ``user`` argument, else the current user. In a request the
         payment comes after the view; outside of one at once, and it is committed unless the session
-        holds changes of the host's.
+        holds changes of the host's. What apps without this extension send is passed over.
+
+        A call that repeats an earlier one, as in an app factory, changes nothing.
         """
+        if not callable(getattr(signal, "connect", None)):
+            raise InvalidInput(f"A signal is one of blinker's, not {_checks.shown(signal)}.")
         rule = award_once(amount, reason, window, user=user, subject=subject, when=when)
-        self._loaders.signal_rules.append(rule)
+        for other, known in self._loaders.on_signals:
+            if other is signal and type(known.user) is type(user) and known == rule:
+                return known  # type: ignore[no-any-return]
+        self._loaders.on_signals.append((signal, rule))
 
         def receive(sender: Any, **sent: Any) -> None:
-            if current_state().loaders is self._loaders:
+            state = current_app.extensions.get("coins") if has_app_context() else None
+            if isinstance(state, State) and state.loaders is self._loaders:
                 pay_for_signal(rule, sent)
 
         signal.connect(receive, weak=False)
@@ -234,13 +278,22 @@ class Coins:
         return current_state().now()
 
     def balance(self, user: Any = None, currency: str = "coins") -> int:
-        """What ``user``, or the current user, has."""
+        """What ``user``, or the current user, has, in units of ``currency``; 0 without an entry.
+
+        Raises :class:`~flask_coins.NoUserError` where that is nobody, and
+        :class:`~flask_coins.InvalidInput` for a user or currency that cannot be.
+        """
         return current_state().balance(user, currency)
 
     def balances(self, users: Iterable[Any], currency: str = "coins") -> Balances:
-        """What each of ``users`` has, by id as text; can be asked by any form of a user."""
+        """What each of ``users`` has, in units of ``currency``, by id as text.
+
+        The answer can be asked by any form of a user. Raises :class:`~flask_coins.InvalidInput`
+        unless ``users`` is a list or another iterable of users, and
+        :class:`~flask_coins.NoUserError` where one of them is nobody.
+        """
         state = current_state()
-        ids = [_checks.user_id(user) for user in users]
+        ids = _checks.user_ids(users)
         return Balances(state.reader.balances(state.session, ids, _checks.currency(currency)))
 
     def balance_of(self, key: Any, currency: str = "coins") -> sa.ColumnElement[int]:
@@ -259,12 +312,18 @@ class Coins:
     ) -> list[Entry]:
         """Up to ``limit`` (1 to 1000) entries, newest first.
 
-        For the next page pass the last entry's id as ``before``.
+        For the next page pass the last entry's id as ``before``. Amounts are in units of
+        ``currency``. Raises :class:`~flask_coins.NoUserError` without a user, and
+        :class:`~flask_coins.InvalidInput` for any other argument that cannot be.
         """
         return current_state().history(user, limit, before, currency)
 
     def status(self, user: Any = None) -> list[Reward]:
-        """Each reward of the app as it stands for ``user``, or for the current user."""
+        """Each reward of the app as it stands for ``user``, or for the current user.
+
+        Its amount is in units of its ``currency``. Raises :class:`~flask_coins.NoUserError` without a
+        user, and :class:`~flask_coins.InvalidInput` for what is no user.
+        """
         return status(current_state(), user)
 
     def cache_clear(self) -> None:
@@ -282,6 +341,22 @@ class Balances(dict[str, int]):
         return self[key]
 
 
+def _database(app: Any, db: Any) -> SQLAlchemy:
+    """The database to set up on; a clear error where something stands in the way."""
+    if not isinstance(app, Flask):
+        raise InvalidInput(
+            f"coins.init_app(app, db) takes the app first, not {_checks.shown(app)}."
+        )
+    if "coins" in app.extensions:
+        raise CoinsError(f"Flask-Coins is set up on {app.name!r} already: call init_app once.")
+    found = app.extensions.get("sqlalchemy") if db is None else db
+    if found is None or "sqlalchemy" not in app.extensions:
+        raise CoinsError("Call db.init_app(app) first, then coins.init_app(app, db).")
+    if not isinstance(found, SQLAlchemy):
+        raise InvalidInput(f"db is Flask-SQLAlchemy's SQLAlchemy(), not {_checks.shown(found)}.")
+    return found
+
+
 def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
     if bind_key not in db.metadatas:
         naming = db.metadata.naming_convention
@@ -289,9 +364,21 @@ def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
     return db.metadatas[bind_key]
 
 
-def _refuse_decoration(name: str, amount: Any) -> None:
+def _not_awaitable(answer: Any) -> bool:
+    if isawaitable(answer):
+        if iscoroutine(answer):
+            answer.close()
+        raise InvalidInput("An eligible_check answers True or False, not something to be awaited.")
+    return bool(answer)
+
+
+def _refuse_decoration(name: str, amount: Any, reason: Any) -> None:
+    """Say both ways where a call looks as if it were meant for a view."""
+    ways = (
+        f"coins.{name}(user, amount, reason, ...) pays now, and got {{}}. To decorate a view:"
+        f" from flask_coins import {name}, then @{name}(amount, reason, ...)."
+    )
     if isinstance(amount, str):
-        raise InvalidAmount(
-            f"coins.{name}(user, amount, reason, ...) pays now, and got the amount {amount!r}. To"
-            f" decorate a view: from flask_coins import {name}, then @{name}(amount, reason, ...)."
-        )
+        raise InvalidAmount(ways.format(f"the amount {amount!r}"))
+    if amount is _MISSING or reason is _MISSING:
+        raise TypeError(ways.format(f"no {'amount' if amount is _MISSING else 'reason'}"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from flask import Flask
 
@@ -17,30 +21,45 @@ if TYPE_CHECKING:
     from ._decorators import Rule
     from ._state import State
 
-_values: list[ref[Rule]] = []
-decorated_views: WeakSet[Callable[..., Any]] = WeakSet()
+# By identity: rules that are equal live and die one by one.
+_values: WeakValueDictionary[int, Rule] = WeakValueDictionary()
+decorated_views: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
+"""The views that rules have made; true where the rule is written above ``def``, with an ``@``."""
 
 
 def remember_value(rule: Rule) -> None:
-    """Note a rule where it is written: its module says which app's it is."""
-    _values[:] = [*(kept for kept in _values if kept() is not None), ref(rule)]
+    """Note a rule where it is written: its module says which app's it is.
+
+    Those that functions make are nobody's until they are used: there may be ever new ones.
+    """
+    if rule.module:
+        _values[id(rule)] = rule
 
 
 def remember_view(view: Callable[..., Any], rule: Rule) -> None:
     """Mark ``view`` as decorated, so that it can be found again below other decorators."""
     view.__coins_rule__ = rule  # type: ignore[attr-defined]
-    decorated_views.add(view)
+    decorated_views[view] = _stands_above(inspect.unwrap(view), sys._getframe(2))
+
+
+def _stands_above(function: Callable[..., Any], caller: FrameType) -> bool:
+    """Whether ``caller`` decorates where the function is being defined, not in a later call."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_filename != caller.f_code.co_filename:
+        return False
+    last = max(line for *_, line in code.co_lines() if line)
+    return bool(code.co_firstlineno <= caller.f_lineno <= last)
 
 
 def rules_of(state: State) -> list[Rule]:
     """The rules of an app, each reward once.
 
-    Those are the rules on its views and signals, those that stand in its own package, and those
-    that were paid through it.
+    Those are the rules on its views and signals, those that stand in its own package, or beside
+    its one module, and those that were paid through it.
     """
     found = [
-        *_on_views(state.app),
-        *state.loaders.signal_rules,
+        *on_views(state.app),
+        *(rule for _, rule in state.loaders.on_signals),
         *_in_package(state.app),
         *state.rules_in_use.values(),
     ]
@@ -78,7 +97,8 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
     return listed
 
 
-def _on_views(app: Flask) -> Iterator[Rule]:
+def on_views(app: Flask) -> Iterator[Rule]:
+    """The rules of an app's views, wherever they stand below a route."""
     for view in app.view_functions.values():
         for layer in layers(view):
             rule = getattr(layer, "__coins_rule__", None)
@@ -88,18 +108,45 @@ def _on_views(app: Flask) -> Iterator[Rule]:
 
 def _in_package(app: Flask) -> Iterator[Rule]:
     package = app.import_name.partition(".")[0]
-    for kept in _values:
+    beside: dict[str, bool] = {}
+    for kept in _values.valuerefs():
         rule = kept()
-        if rule is not None and rule.module.partition(".")[0] == package:
+        if rule is None:
+            continue
+        top = rule.module.partition(".")[0]
+        if top not in beside:
+            beside[top] = top == package or _is_beside(app, rule.module)
+        if beside[top]:
             yield rule
+
+
+def _is_beside(app: Flask, module: str) -> bool:
+    """Whether the app is a module without a package, and ``module`` a file of the same folder."""
+    mine, path = sys.modules.get(app.import_name), file_of(module)
+    if path is None or "." in app.import_name or not getattr(mine, "__file__", None):
+        return False
+    is_package = hasattr(mine, "__path__")
+    return not is_package and path.is_relative_to(app.root_path) and not is_installed(path)
+
+
+def file_of(module: str) -> Path | None:
+    """Where ``module`` was imported from."""
+    name = getattr(sys.modules.get(module), "__file__", None)
+    return Path(name).absolute() if name else None
+
+
+def is_installed(path: Path) -> bool:
+    """Whether the file is a library's, as ``pip`` installs them."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def layers(view: Any) -> Iterator[Any]:
     """A view function and all that it wraps; for a class, its methods too."""
     while view is not None:
         yield view
-        for name in getattr(getattr(view, "view_class", None), "methods", None) or ():
-            method = getattr(view.view_class, name.lower(), None)
+        cls = getattr(view, "view_class", None)
+        for name in ("dispatch_request", *(getattr(cls, "methods", None) or ())):
+            method = getattr(cls, name.lower(), None)
             if method is not None:
                 yield from layers(method)
         view = getattr(view, "__wrapped__", None)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .errors import CoinsError, CoinsWarning
+from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import zone_of
 
 PREFIX = "COINS_"
@@ -33,7 +33,7 @@ class Settings:
     """Whether ``flask db upgrade`` copies missing revisions into the host's folder."""
 
     def __post_init__(self) -> None:
-        zone_of(self.timezone)
+        self._require(self._has_zone(), "timezone")
         self._require(type(self.xp_per_coin) is int and self.xp_per_coin > 0, "xp_per_coin")
         self._require(
             type(self.cache_seconds) in (int, float) and 0 <= self.cache_seconds <= _DAY,
@@ -42,16 +42,26 @@ class Settings:
         self._require(self.on_error in (None, "raise", "log"), "on_error")
         prefix = self.url_prefix
         is_path = isinstance(prefix, str) and prefix[:1] == "/" and prefix[-1:] != "/"
-        self._require(prefix is None or is_path, "url_prefix")
+        # The views of the blueprint take no arguments.
+        is_plain = is_path and "<" not in str(prefix)
+        self._require(prefix is None or is_plain, "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
+
+    def _has_zone(self) -> bool:
+        try:
+            zone_of(self.timezone)
+        except InvalidInput:
+            return False
+        return True
 
     def _require(self, holds: bool, field: str) -> None:
         if not holds:
             wanted = {
+                "timezone": "an IANA name such as 'Europe/Berlin' that this system has data for",
                 "xp_per_coin": "a whole number from 1",
                 "cache_seconds": "a number of seconds from 0 to 86,400",
                 "on_error": "None, 'raise' or 'log'",
-                "url_prefix": "a path such as '/coins', or None",
+                "url_prefix": "a path such as '/coins', without '<' and a last '/', or None",
                 "install_migrations": "True or False",
             }[field]
             key = PREFIX + field.upper()

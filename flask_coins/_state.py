@@ -43,7 +43,10 @@ class Loaders:
     current_user: Callable[[], Any] | None = None
     timezone: Callable[[str], Any] | None = None
     eligible: Callable[[str, str], bool] | None = None
-    signal_rules: list[Any] = field(default_factory=list)
+    on_signals: list[tuple[Any, Any]] = field(default_factory=list)
+    """Each signal that pays, with its rule."""
+    sets_user: Callable[[Flask], bool] = lambda app: False
+    """Whether anything of the host's seems to set ``g.user``."""
 
 
 def utc_now() -> dt.datetime:
@@ -116,6 +119,8 @@ class State:
         zone = loader(user_id) if loader else None
         return self._default_zone if zone is None else zone_of(zone)
 
+    _user_is_set = False
+
     def current_user(self) -> Any:
         """The current user as the host knows it: an id, an object or None for nobody."""
         if self.loaders.current_user:
@@ -124,9 +129,14 @@ class State:
             from flask_login import current_user
 
             return current_user._get_current_object()
-        if "user" not in g:
+        if "user" in g:
+            self._user_is_set = True
+            return g.user
+        # Some hosts set it for those who are logged in, and for nobody else.
+        self._user_is_set = self._user_is_set or self.loaders.sets_user(self.app)
+        if not self._user_is_set:
             raise NoUserError(_NO_LOADER)
-        return g.user
+        return None
 
     def user_id(self, user: Any) -> str:
         """The id of ``user``, or of the current user where it is None."""

@@ -77,6 +77,7 @@ def test_it_opens_again_in_the_next_window(
     app: Flask, db: SQLAlchemy, clock: Clock, find: Find
 ) -> None:
     rule = award_once(15, "daily", "day")
+    _serve(app, rule(lambda: "done"))
     _pay(app, db, rule)
     clock.forward(hours=12)
     assert find("daily").state == "open"
@@ -94,6 +95,7 @@ def test_any_payment_counts(app: Flask, db: SQLAlchemy, coins: Coins, find: Find
 
 def test_a_limit_is_open_until_it_is_met(app: Flask, db: SQLAlchemy, find: Find) -> None:
     rule = award_once(15, "thrice", "day", limit=3)
+    _serve(app, rule(lambda: "done"))
     states = []
     for _ in range(3):
         _pay(app, db, rule)
@@ -110,7 +112,7 @@ def test_a_season_says_when_it_opens(app: Flask, find: Find) -> None:
 
 
 def test_forever_never_opens_again(app: Flask, db: SQLAlchemy, find: Find) -> None:
-    _pay(app, db, award_once(30, "first", "forever", subject="x"))
+    _pay(app, db, eval("award_once(30, 'first', 'forever', subject='x')", ELSEWHERE))
     gc.collect()
     reward = find("first")
     assert (reward.state, reward.subject, reward.opens_at) == ("paid", "x", None)
@@ -138,7 +140,9 @@ def test_what_pays_each_time_is_always_open(app: Flask, db: SQLAlchemy, find: Fi
 
 def test_the_users_own_day_counts(app: Flask, db: SQLAlchemy, coins: Coins, find: Find) -> None:
     coins.timezone_loader(lambda user_id: "Asia/Tokyo" if user_id == "ada" else None)
-    _pay(app, db, award_once(1, "daily", "day"))
+    rule = award_once(1, "daily", "day")
+    _serve(app, rule(lambda: "done"))
+    _pay(app, db, rule)
     assert find("daily").opens_at == datetime(2026, 11, 22, 15, tzinfo=UTC)
 
 

@@ -14,7 +14,7 @@ from flask.views import MethodView, View
 from flask_login import LoginManager
 
 from flask_coins import Coins, award, award_once
-from flask_coins._rewards import unreached_views
+from flask_coins._wiring import unreached_rules
 from flask_coins.errors import CoinsWarning
 
 GOAL = award_once(15, "daily_goal", "day", user="ada")
@@ -43,7 +43,7 @@ def _above(app: Flask) -> Any:
 
 def test_a_rule_above_its_route_is_found(app: Flask) -> None:
     kept = _above(app)
-    (fault,) = unreached_views(app)
+    (fault,) = unreached_rules(app.extensions["coins"])
     assert fault.startswith(f"{__name__}._above.<locals>.complete_goal: {NEVER_RUNS}")
     assert "directly above 'def'" in fault
     assert kept is not app.view_functions["complete_goal"]
@@ -53,13 +53,13 @@ def test_so_is_one_above_the_route_of_a_blueprint(app: Flask) -> None:
     blueprint = Blueprint("goals", __name__)
     view = GOAL(blueprint.get("/goal")(lambda: "done"))
     app.register_blueprint(blueprint)
-    assert len(unreached_views(app)) == 1
+    assert len(unreached_rules(app.extensions["coins"])) == 1
     assert callable(view)
 
 
 def test_so_is_one_of_two(app: Flask) -> None:
     view = GOAL(app.get("/goal")(award(1, "bonus")(lambda: "done")))
-    (fault,) = unreached_views(app)
+    (fault,) = unreached_rules(app.extensions["coins"])
     assert "'daily_goal'" in fault
     assert callable(view)
 
@@ -98,12 +98,12 @@ class Closed(View):
 )
 def test_a_rule_below_its_route_is_no_fault(app: Flask, view: Any) -> None:
     app.add_url_rule("/goal", "goal", view)
-    assert unreached_views(app) == []
+    assert unreached_rules(app.extensions["coins"]) == []
 
 
 def test_a_view_without_a_route_is_no_fault(app: Flask) -> None:
     view = GOAL(lambda: "called by others")
-    assert unreached_views(app) == []
+    assert unreached_rules(app.extensions["coins"]) == []
     assert callable(view)
 
 
