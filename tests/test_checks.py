@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,6 +187,8 @@ def test_a_page_of_history_begins_at_an_entry(refuses: Refuses, coins: Coins) ->
 def test_readers_check_their_user_and_currency(refuses: Refuses, coins: Coins) -> None:
     refuses(InvalidInput, "coins_id", lambda: coins.balance(1.5))
     refuses(InvalidInput, "A user id", lambda: coins.balances(["7", ""]))
+    for no_list in ("abc", b"abc", None, 7):
+        refuses(InvalidInput, "list or another", lambda users=no_list: coins.balances(users))
     refuses(InvalidInput, "A currency", lambda: coins.balance("7", ""))
     refuses(InvalidInput, "A currency", lambda: coins.history("7", currency="x" * 17))
     refuses(InvalidInput, "A currency", lambda: coins.balance_of(log.c.user_id, "gold "))
@@ -194,7 +197,18 @@ def test_readers_check_their_user_and_currency(refuses: Refuses, coins: Coins) -
 def test_a_call_on_the_wrong_name_says_so(refuses: Refuses, coins: Coins) -> None:
     words = "from flask_coins import award_once, then @award_once"
     refuses(InvalidAmount, words, lambda: coins.award_once(15, "daily_goal", "day"))
+    refuses(InvalidAmount, words, lambda: coins.award_once(15, "daily_goal"))
     refuses(InvalidAmount, "from flask_coins import award,", lambda: coins.award(15, "bonus"))
+    missing = r"coins.award\(user, amount, reason, ...\) pays now, and got no amount. To decorate"
+    refuses(TypeError, missing, lambda: coins.award(15))
+    refuses(TypeError, "and got no amount", lambda: coins.award_once(15))
+    refuses(TypeError, "and got no reason", lambda: coins.award_once("7", 15))
+
+
+def test_an_option_that_xp_do_not_have_is_told_by_their_name(
+    refuses: Refuses, coins: Coins
+) -> None:
+    refuses(TypeError, r"award_xp\(\).*'nope'", lambda: coins.award_xp("7", 50, nope=1))  # type: ignore[call-arg]
 
 
 def test_a_long_message_is_cut_short(ctx: None, coins: Coins) -> None:
@@ -393,6 +407,81 @@ def test_an_object_may_name_its_id(ctx: None, coins: Coins) -> None:
     coins.award(Named(), 1)
     coins.award(Flasky(), 2)
     assert (coins.balance("team:9"), coins.balance(12)) == (1, 2)
+
+
+class Broken(flask_login.UserMixin):  # type: ignore[misc]
+    id = 1
+
+    @property
+    def coins_id(self) -> str:
+        return f"student:{self.number}"
+
+
+class Wrapped:
+    """As libraries wrap objects: every attribute is asked of another."""
+
+    def __init__(self, other: Any) -> None:
+        self.other = other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.other, name)
+
+
+class Method(flask_login.UserMixin):  # type: ignore[misc]
+    id = 1
+
+    def coins_id(self) -> str:
+        return "teacher:1"
+
+
+@pytest.mark.parametrize("wrap", [lambda it: it, lambda it: LocalProxy(lambda: it), Wrapped])
+def test_a_coins_id_that_fails_is_never_another_id(
+    ctx: None, coins: Coins, wrap: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(AttributeError, match="number"):
+        coins.award(wrap(Broken()), 5)
+    with pytest.raises(InvalidInput, match="def coins_id"):
+        coins.award(wrap(Method()), 5)
+    assert coins.balance(1) == 0
+
+
+@pytest.mark.parametrize("bad", [None, 1.5, True, object()])
+def test_a_coins_id_is_a_text_or_number(ctx: None, coins: Coins, bad: Any) -> None:
+    user = type("User", (flask_login.UserMixin,), {"id": 1})()
+    user.coins_id = bad
+    with pytest.raises(InvalidInput, match=re.escape(f"is {bad!r}. Pass an id")):
+        coins.award(user, 5)
+    assert coins.balance(1) == 0
+
+
+def test_a_mapped_user_has_no_other_id_either(ctx: None, db: SQLAlchemy, coins: Coins) -> None:
+    class Teacher(db.Model):  # type: ignore[name-defined,misc]
+        id: Mapped[int] = mapped_column(primary_key=True)
+        coins_id: Mapped[str | None]
+
+    db.create_all()
+    teacher = Teacher(id=1)
+    db.session.add(teacher)
+    db.session.commit()
+    with pytest.raises(InvalidInput, match=r"coins_id of .* is None"):
+        coins.award(teacher, 5)
+    assert coins.balance(1) == 0
+
+
+def test_a_coins_id_that_is_known_needs_no_flush(ctx: None, db: SQLAlchemy, coins: Coins) -> None:
+    class Pupil(db.Model):  # type: ignore[name-defined,misc]
+        id: Mapped[int] = mapped_column(primary_key=True)
+        slug: Mapped[str] = mapped_column(sa.String(50))
+
+        @property
+        def coins_id(self) -> str:
+            return f"pupil:{self.slug}"
+
+    pupil = Pupil(slug="ada")
+    assert coins.award(pupil, 5).entry.user_id == "pupil:ada"  # type: ignore[union-attr]
+    db.session.add(pupil)
+    assert coins.balance(pupil) == 5
+    assert sa.inspect(pupil).pending
 
 
 def test_the_current_user_of_flask_login_is_unwrapped(

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 import flask_login
 import pytest
 import sqlalchemy as sa
-from flask import Flask, g, render_template_string
+from blinker import Signal
+from flask import Blueprint, Flask, g, render_template_string, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, registry
 
-from flask_coins import Coins, CoinsError, InvalidInput, NoUserError
+from flask_coins import Coins, CoinsError, InvalidInput, NoUserError, Outcome, award_once
 from flask_coins._models import log
 
 SHAPES: dict[str, Callable[[], SQLAlchemy]] = {}
@@ -186,6 +187,38 @@ def test_a_name_that_is_taken_in_templates_is_left() -> None:
     assert app.jinja_env.globals["coins"] == "mine"
 
 
+@pytest.mark.parametrize(
+    "call", [lambda app, db: Coins(db), lambda app, db: Coins().init_app(db, app)]
+)
+def test_the_app_comes_first(call: Callable[..., object]) -> None:
+    app = host()
+    with pytest.raises(InvalidInput, match=r"takes the app first, not <SQLAlchemy"):
+        call(app, SQLAlchemy(app))
+
+
+def test_a_url_is_no_database() -> None:
+    app = host()
+    SQLAlchemy(app)
+    with pytest.raises(InvalidInput, match=r"SQLAlchemy\(\), not 'sqlite://'"):
+        Coins(app, "sqlite://")  # type: ignore[arg-type]
+
+
+def test_a_blueprint_of_our_name_is_told_what_to_do() -> None:
+    app = host()
+    app.register_blueprint(Blueprint("coins", __name__), url_prefix="/mine")
+    db, coins = SQLAlchemy(app), Coins()
+    for _ in range(2):
+        with pytest.raises(
+            CoinsError, match=r"named 'coins' already: set COINS_URL_PREFIX to None"
+        ):
+            coins.init_app(app, db)
+    app.config["COINS_URL_PREFIX"] = None
+    coins.init_app(app, db)
+    app.register_blueprint(coins.blueprint, name="wallet", url_prefix="/wallet")
+    coins.current_user_loader(lambda: None)
+    assert app.test_client().get("/wallet/api/balance").status_code == 401
+
+
 def test_templates_can_ask(ctx: None, app: Flask, coins: Coins) -> None:
     coins.award(7, 3)
     assert render_template_string("{{ coins.balance(7) }} coins") == "3 coins"
@@ -210,6 +243,27 @@ def test_the_current_user_is_g_user(ctx: None, coins: Coins) -> None:
     assert coins.balance() == 5
     g.user = None
     with pytest.raises(NoUserError):
+        coins.balance()
+
+
+def test_nobody_is_there_where_g_user_is_set_for_others_only(app: Flask, coins: Coins) -> None:
+    @app.before_request
+    def load() -> None:
+        if "user" in request.args:
+            g.user = request.args["user"]
+
+    app.add_url_rule("/pay", "pay", award_once(5, "goal")(lambda: "done"), methods=["POST"])
+    client = app.test_client()
+    assert client.post("/pay").status_code == 200
+    assert client.get("/coins/api/balance").status_code == 401
+    assert "Coins-Awarded" in client.post("/pay?user=ada").headers
+
+
+def test_nobody_is_there_once_g_user_was_seen(app: Flask, coins: Coins) -> None:
+    with app.app_context():
+        g.user = "ada"
+        assert coins.balance() == 0
+    with app.app_context(), pytest.raises(NoUserError, match="nobody is logged in"):
         coins.balance()
 
 
@@ -255,6 +309,95 @@ def test_a_zone_that_is_none_pays_nothing(ctx: None, coins: Coins, zone: Any) ->
     with pytest.raises(InvalidInput, match="time zone"):
         coins.award_once(7, 1, "goal")
     assert coins.balance(7) == 0
+
+
+REGISTER = ("current_user_loader", "timezone_loader", "eligible_check")
+
+
+@pytest.mark.parametrize("name", REGISTER)
+def test_a_loader_is_a_function(coins: Coins, name: str) -> None:
+    async def later(*_: Any) -> bool:
+        return False
+
+    class Later:
+        async def __call__(self, *_: Any) -> bool:
+            return False
+
+    for bad, words in (
+        (5, "must be a function, not 5"),
+        (None, "not None"),
+        (later, "cannot be async"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            getattr(coins, name)(bad)
+    with pytest.raises(InvalidInput, match="cannot be async"):
+        getattr(coins, name)(Later())
+
+
+def test_a_clock_is_a_function() -> None:
+    with pytest.raises(InvalidInput, match="clock must be a function, not 'noon'"):
+        Coins(clock="noon")  # type: ignore[arg-type]
+
+
+def test_an_awaitable_is_no_yes(ctx: None, coins: Coins) -> None:
+    async def later() -> bool:
+        return False
+
+    coins.eligible_check(lambda user_id, reason: later())
+    with pytest.raises(InvalidInput, match="not something to be awaited"):
+        coins.award(7, 1)
+    assert coins.balance(7) == 0
+
+
+@pytest.mark.parametrize("answer", [False, None, 0])
+def test_a_false_answer_excludes(ctx: None, coins: Coins, answer: Any) -> None:
+    coins.eligible_check(lambda user_id, reason: answer)
+    assert coins.award(7, 1).outcome is Outcome.EXCLUDED
+    assert coins.balance(7) == 0
+
+
+# -- signals --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paid_for(app: Flask, coins: Coins) -> Signal:
+    """A signal that pays its ``user`` in ``app``."""
+    signal = Signal()
+    coins.award_on(signal, 5, "solved", "forever")
+    return signal
+
+
+def test_a_signal_of_an_app_without_coins_is_passed_over(paid_for: Signal) -> None:
+    other = Flask("admin")
+    other.testing = True
+    other.add_url_rule("/", view_func=lambda: str(len(paid_for.send(other, user=3))))
+    assert other.test_client().get("/").text == "1"
+
+
+def test_so_is_one_without_an_app(app: Flask, coins: Coins, paid_for: Signal) -> None:
+    paid_for.send(None, user=3)
+    with app.app_context():
+        assert coins.balance(3) == 0
+    with app.app_context():
+        paid_for.send(None, user=3)
+        assert coins.balance(3) == 5
+
+
+def test_a_factory_pays_once_for_a_signal(app: Flask, coins: Coins, paid_for: Signal) -> None:
+    rule = coins.award_on(paid_for, 5, "solved", "forever")
+    assert coins.award_on(paid_for, 5, "solved", "forever") is rule
+    assert coins.award_on(paid_for, 6, "solved", "forever") is not rule
+    assert coins.award_on(Signal(), 5, "solved", "forever") is not rule
+    assert len(paid_for.receivers) == 2
+    with app.app_context():
+        paid_for.send(None, user=3)
+        assert [str(each.outcome) for each in g.coins_receipts] == ["awarded", "already"]
+
+
+def test_the_name_of_a_signal_is_none(coins: Coins) -> None:
+    for bad in ("user_logged_in", None):
+        with pytest.raises(InvalidInput, match="A signal is one of blinker's, not "):
+            coins.award_on(bad, 5, "login")
 
 
 def test_loaders_are_given_back(coins: Coins) -> None:

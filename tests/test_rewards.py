@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import wraps
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -185,6 +187,11 @@ def _class(app: Flask, rule: Any) -> None:
     _serve(app, goal.as_view("goal"))
 
 
+def _dispatch(app: Flask, rule: Any) -> None:
+    goal = type("Goal", (View,), {"dispatch_request": rule(lambda self: "done")})
+    _serve(app, goal.as_view("goal"))
+
+
 def _stacked(app: Flask, rule: Any) -> None:
     _serve(app, award(1, "other")(rule(lambda: "done")))
 
@@ -194,7 +201,10 @@ def _twice(app: Flask, rule: Any) -> None:
         _serve(app, rule(lambda: "done"), path)
 
 
-@pytest.mark.parametrize("place", [_blueprint, _below_another, _method, _class, _stacked, _twice])
+PLACES = [_blueprint, _below_another, _method, _class, _dispatch, _stacked, _twice]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_rules_are_found_on_views(app: Flask, find: Find, place: Callable[..., None]) -> None:
     place(app, eval("award_once(15, 'placed')", ELSEWHERE))
     gc.collect()
@@ -232,6 +242,58 @@ def test_values_are_found_in_the_apps_own_package(coins: Coins) -> None:
     theirs = eval("award_once(15, 'theirs')", SHOP | {"__name__": "shopping.rules"})
     assert [reward.reason for reward in coins.status("ada")] == [mine.reason]
     assert theirs.reason == "theirs"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """``module(path)``: the names of an imported module of one file below ``tmp_path``."""
+
+    def write(path: str) -> dict[str, Any]:
+        made = ModuleType(Path(path).stem)
+        made.__file__ = str(tmp_path / path)
+        monkeypatch.setitem(sys.modules, made.__name__, made)
+        return vars(made) | {"award_once": award_once}
+
+    return write
+
+
+def test_values_are_found_beside_an_app_of_one_file(
+    module: Callable[..., dict[str, Any]], db: SQLAlchemy, coins: Coins, tmp_path: Path
+) -> None:
+    module("flat/flat_app.py")
+    mine = eval("award_once(15, 'mine')", module("flat/flat_rewards.py"))
+    others = [
+        eval("award_once(15, 'theirs')", module("other/other_rewards.py")),
+        eval("award_once(15, 'library')", module("flat/venv/site-packages/bought.py")),
+        eval("award_once(15, 'unknown')", {"award_once": award_once, "__name__": "lost"}),
+    ]
+    app = Flask("flat_app", root_path=str(tmp_path / "flat"))
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'flat.sqlite3'}"
+    db.init_app(app)
+    coins.init_app(app, db)
+    with app.app_context():
+        db.create_all()
+        assert [reward.reason for reward in coins.status("ada")] == [mine.reason]
+        db.engine.dispose()
+    assert len(others) == 3
+
+
+@pytest.mark.usefixtures("shop")
+def test_rules_that_functions_make_are_nobodys(coins: Coins) -> None:
+    names = SHOP.copy()
+    exec(
+        "def make(): return award_once(15, 'made')\nmade = make()\nkept = award_once(15, 'kept')",
+        names,
+    )
+    assert [reward.reason for reward in coins.status("ada")] == ["kept"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_rule_that_is_gone_takes_no_equal_one_along(coins: Coins) -> None:
+    rules = [eval("award_once(15, 'equal')", SHOP) for _ in range(2)]
+    del rules[0]
+    gc.collect()
+    assert [reward.reason for reward in coins.status("ada")] == ["equal"]
 
 
 @pytest.mark.usefixtures("shop")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, update_wrapper, wraps
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 from flask import Blueprint, Flask, g
 from flask.views import MethodView, View
 from flask_login import LoginManager
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
 
 from flask_coins import Coins, award, award_once
 from flask_coins._wiring import unreached_rules
 from flask_coins.errors import CoinsWarning
+
+from .apps import create_app
 
 GOAL = award_once(15, "daily_goal", "day", user="ada")
 NEVER_RUNS = "the rule for 'daily_goal' never runs: it stands above the route"
@@ -101,6 +106,60 @@ def test_a_rule_below_its_route_is_no_fault(app: Flask, view: Any) -> None:
     assert unreached_rules(app.extensions["coins"]) == []
 
 
+def _unwrapped(view: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper() -> Any:
+        return view()
+
+    return wrapper
+
+
+class Wrapper:
+    def __init__(self, view: Callable[..., Any]) -> None:
+        update_wrapper(self, view)
+
+    def __call__(self) -> Any:
+        return self.__wrapped__()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("between", [_unwrapped, Wrapper])
+def test_other_decorators_may_stand_between(app: Flask, between: Callable[..., Any]) -> None:
+    app.add_url_rule("/goal", "goal", between(GOAL(lambda: "done")))
+    assert unreached_rules(app.extensions["coins"]) == []
+
+
+def test_a_second_route_below_the_rule_is_found(app: Flask) -> None:
+    @app.post("/above")
+    @GOAL
+    @app.post("/below", endpoint="below")
+    def goal() -> str:
+        return "done"
+
+    (fault,) = unreached_rules(app.extensions["coins"])
+    assert "the rule for 'daily_goal' never runs for 'below'" in fault
+
+
+def test_a_function_may_be_served_with_and_without_a_rule(app: Flask) -> None:
+    def goal() -> str:
+        return "done"
+
+    app.add_url_rule("/plain", "plain", goal)
+    paying = GOAL(goal)
+    app.add_url_rule("/paying", "paying", paying)
+    assert unreached_rules(app.extensions["coins"]) == []
+
+
+def test_another_app_may_pay_for_what_this_one_serves(app: Flask, tmp_path: Path) -> None:
+    def goal() -> str:
+        return "done"
+
+    other = create_app(f"sqlite:///{tmp_path / 'other'}", SQLAlchemy(), Coins())
+    app.add_url_rule("/goal", "goal", goal)
+    paying = GOAL(goal)
+    assert len(unreached_rules(app.extensions["coins"])) == 1
+    other.add_url_rule("/goal", "goal", paying)
+    assert unreached_rules(app.extensions["coins"]) == []
+
+
 def test_a_view_without_a_route_is_no_fault(app: Flask) -> None:
     view = GOAL(lambda: "called by others")
     assert unreached_rules(app.extensions["coins"]) == []
@@ -169,13 +228,122 @@ def _before_request(app: Flask, coins: Coins) -> None:
         g.user = None
 
 
-@pytest.mark.parametrize("told", [_loader, _login, _before_request])
+def _set_user(user: Any = "ada") -> None:
+    g.user = user
+
+
+def _helper(app: Flask, coins: Coins) -> None:
+    @app.before_request
+    def load_user() -> None:
+        _set_user()
+
+
+def _method(app: Flask, coins: Coins) -> None:
+    class Auth:
+        def load(self) -> None:
+            self.remember("ada")
+
+        def remember(self, user: str) -> None:
+            flask.g.user = user
+
+    app.before_request(Auth().load)
+
+
+def _setattr(app: Flask, coins: Coins) -> None:
+    app.before_request(lambda: setattr(g, "user", "ada"))
+
+
+def _partial(app: Flask, coins: Coins) -> None:
+    app.before_request(partial(_set_user, "ada"))
+
+
+def _callable(app: Flask, coins: Coins) -> None:
+    class Load:
+        def __call__(self) -> None:
+            g.user = "ada"
+
+    app.before_request(Load())
+
+
+def _coroutine(app: Flask, coins: Coins) -> None:
+    @app.before_request
+    async def load_user() -> None:
+        g.user = "ada"
+
+
+def _decorator(app: Flask, coins: Coins) -> None:
+    def token_required(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            g.user = "ada"
+            return view(*args, **kwargs)
+
+        return wrapper
+
+    app.add_url_rule("/goal", "goal", token_required(award(1, "goal")(lambda: "done")))
+
+
+def _cannot_be_told(app: Flask, coins: Coins) -> None:
+    @app.before_request
+    def load_user() -> None:
+        auth = app.extensions.get("auth")
+        if auth:
+            auth.load_user()
+
+
+SAID = [_loader, _login, _before_request, _helper, _method, _setattr, _partial, _callable]
+SAID += [_coroutine, _decorator, _cannot_be_told]
+
+
+@pytest.mark.parametrize("told", SAID)
 def test_one_who_says_it_is_enough(
     make_app: Make, coins: Coins, told: Callable[[Flask, Coins], None]
 ) -> None:
     app = make_app(DEBUG=True)
     told(app, coins)
     assert _warnings(app) == []
+
+
+def _request_user(app: Flask) -> None:
+    @app.before_request
+    def load_user() -> None:
+        flask.request.user = "ada"  # type: ignore[attr-defined]
+
+
+def _reads_user(app: Flask) -> None:
+    @app.before_request
+    def trace() -> None:
+        app.logger.debug(flask.session.get("user") or g.get("user"))
+        if "user" in g:
+            app.logger.debug(g.user.strip())
+
+
+def _library(app: Flask) -> None:
+    app.secret_key = "test"
+    CSRFProtect(app)
+
+
+@pytest.mark.parametrize("wire", [_request_user, _reads_user, _library])
+def test_who_does_not_set_g_user_says_nothing(
+    make_app: Make, wire: Callable[[Flask], None]
+) -> None:
+    app = make_app(DEBUG=True)
+    wire(app)
+    (warning,) = _warnings(app)
+    assert "@coins.current_user_loader" in warning
+
+
+@pytest.mark.parametrize(
+    ("view", "count"),
+    [(None, 0), (GOAL(lambda: "done"), 0), (award(1, "whose")(lambda: "done"), 1)],
+)
+def test_a_user_whom_nobody_asks_for_need_not_be_known(
+    make_app: Make, view: Any, count: int
+) -> None:
+    app = make_app(DEBUG=True, COINS_URL_PREFIX=None)
+    if view:
+        app.add_url_rule("/goal", "goal", view)
+    assert len(_warnings(app)) == count
 
 
 # -- the prefix -----------------------------------------------------------------------------------
@@ -197,4 +365,21 @@ def test_a_route_under_the_prefix_warns(make_app: Make, path: str) -> None:
 def test_a_route_beside_the_prefix_does_not(make_app: Make, prefix: str | None, path: str) -> None:
     app = make_app(DEBUG=True, COINS_URL_PREFIX=prefix)
     app.add_url_rule(path, "shop", lambda: "shop")
+    assert _warnings(app) == []
+
+
+@pytest.mark.usefixtures("resolver")
+def test_a_route_among_those_that_the_host_registers_warns(make_app: Make, coins: Coins) -> None:
+    app = make_app(DEBUG=True, COINS_URL_PREFIX=None)
+    app.add_url_rule("/coins/shop", "shop", lambda: "shop")
+    app.add_url_rule("/wallet/api/balance", "mine", lambda: "mine")
+    app.register_blueprint(coins.blueprint, name="wallet", url_prefix="/wallet")
+    (warning,) = _warnings(app)
+    assert "The route '/wallet/api/balance' (mine) lies under the prefix '/wallet'" in warning
+
+
+@pytest.mark.usefixtures("resolver")
+def test_a_route_of_another_subdomain_does_not(make_app: Make) -> None:
+    app = make_app(DEBUG=True)
+    app.add_url_rule("/coins", "shop", lambda: "shop", subdomain="shop")
     assert _warnings(app) == []
