@@ -3,16 +3,17 @@
 The new tables are filled beside the old one and take its place at the end: in one transaction on
 PostgreSQL and SQLite, by one atomic RENAME on MariaDB and MySQL. Whatever happens before that, the
 old table stays as it is, and running again starts anew. No more than a few hundred rows are in
-memory.
+memory; a temporary file on disk holds the old log while it is sorted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timezone, tzinfo
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,7 +21,7 @@ from . import _old_log
 from ._install import is_foreign
 from ._models import MAX_AMOUNT, UtcDateTime, balances, log
 from ._old_log import KEPT, OLD, BalanceColumn, OldLog, Row
-from ._reconciliation import Difference, Reconciliation
+from ._reconciliation import Account, Accounts, Difference, Dip, Reconciliation
 from .errors import CoinsError
 
 _CHUNK = 500
@@ -29,6 +30,7 @@ _PATIENCE = 60
 """Seconds to wait for others to let go of the table; MariaDB would wait for a day."""
 _NEW, _NEW_BALANCES, _WORK = "coin_log_adopting", "coin_balance_adopting", "coin_adopting"
 _KEPT_TABLE = sa.table(KEPT, sa.column("amount", sa.BigInteger))
+T = TypeVar("T")
 _CHANGED = (
     f"{OLD} changed while it was being adopted, and stays as it is: stop the app, then run again."
 )
@@ -46,9 +48,14 @@ def adopt(
 
     ``balance_column`` is where the host keeps its users' coins: who has more or less than their
     rows say gets one ``opening_balance`` entry, before their first row if it adds, at ``now`` if
-    it takes away or if they have no rows. Old times without a zone are taken to be in ``zone``.
-    Columns that our log does not have go into ``details``, under ``"adopted"``. With ``keep`` the
-    old table stays, as ``coin_log_before_coins``.
+    it takes away or if they have no rows. Where the rows in the order of time would still go below
+    zero, the entry before the first row is as large as the deepest point needs, and one at ``now``
+    takes away what is then too much: no ``balance_after`` is below zero, and the balance is what
+    the column says, or else the sum of the rows.
+
+    Old times without a zone are taken to be in ``zone``. Columns that our log does not have go
+    into ``details``, under ``"adopted"``. With ``keep`` the old table stays, as
+    ``coin_log_before_coins``. Commits on a connection of its own.
 
     Raises CoinsError, with nothing changed, when something cannot be adopted as it is. Running
     again is safe: there is nothing to adopt then.
@@ -57,6 +64,9 @@ def adopt(
         if nothing := _nothing(sa.inspect(connection)):
             return Reconciliation(nothing)
         _old_log.refuse_shape(connection, balance_column)
+        if connection.dialect.name in ("mysql", "mariadb"):
+            # Its settings must not go back to the pool, where a place is needed for the reader.
+            connection.detach()
         old = OldLog(connection, balance_column, zone)
         try:
             return _Adoption(connection, old, now or datetime.now(timezone.utc)).run(keep)
@@ -75,23 +85,6 @@ def _nothing(inspector: sa.Inspector) -> str:
     return f"{OLD} is Flask-Coins' own.{rest}"
 
 
-@dataclass
-class _Account:
-    """What is known of a user on the way; the fields are the columns of the work table."""
-
-    user_id: str
-    stated: int | None = None
-    earned: int = 0
-    spent: int = 0
-    running: int = 0
-    begun: bool = False
-
-    @property
-    def opening(self) -> int:
-        """What the old column has more than the rows say."""
-        return 0 if self.stated is None else self.stated - self.earned + self.spent
-
-
 class _Adoption:
     """One run, on one connection."""
 
@@ -103,12 +96,14 @@ class _Adoption:
         self.mysql = connection.dialect.name in ("mysql", "mariadb")
         self.log = log.to_metadata(metadata, name=_NEW)
         self.balances = balances.to_metadata(metadata, name=_NEW_BALANCES)
-        self.work = _work_table(metadata)
+        self.users = Accounts(_WORK, metadata)
+        self.work = self.users.table
         self.ids = count(1)
 
     def run(self, keep: bool) -> Reconciliation:
         try:
             self._make_room()
+            self.old.read(_CHUNK)
             self._sum_up()
             self._read_column()
             self._refuse_balances()
@@ -130,8 +125,6 @@ class _Adoption:
 
     def _make_room(self) -> None:
         """Lock what can be locked, and make the new tables."""
-        if self.mysql:
-            self.connection.detach()  # its settings must not go back to the pool
         self._execute(*_locks(self.connection))
         self._drop_ours()
         if not self.mysql:
@@ -142,12 +135,14 @@ class _Adoption:
         self._execute(*(f"DROP TABLE IF EXISTS {name}" for name in (_NEW, _NEW_BALANCES, _WORK)))
 
     def _sum_up(self) -> None:
-        """Check every row, and note each user's sums."""
+        """Note each user's sums, and how far they go below zero."""
         for rows in self.old.rows(_CHUNK):
             accounts = self._accounts(row.user_id for row in rows)
             for row in rows:
-                accounts[row.user_id].earned += max(row.amount, 0)
-                accounts[row.user_id].spent += max(-row.amount, 0)
+                account = accounts[row.user_id]
+                account.earned += max(row.amount, 0)
+                account.spent += max(-row.amount, 0)
+                account.lowest = min(account.lowest, account.earned - account.spent)
             self._store(accounts)
 
     def _read_column(self) -> None:
@@ -159,7 +154,7 @@ class _Adoption:
             self._store(accounts)
 
     def _refuse_balances(self) -> None:
-        final = _final(self.work)
+        final = self.users.final
         outside = sa.or_(final < 0, final > MAX_AMOUNT)
         query = sa.select(self.work.c.user_id, final).where(outside)
         found = self.connection.execute(query.limit(_old_log.SHOWN_FAULTS)).all()
@@ -173,33 +168,35 @@ class _Adoption:
     # -- filling ----------------------------------------------------------------------------
 
     def _copy_rows(self) -> None:
-        """Copy the log in order; an opening balance that adds goes before the user's first row."""
+        """Copy the log in order, behind each user's opening balance that adds."""
         for rows in self.old.rows(_CHUNK):
             accounts = self._accounts(row.user_id for row in rows)
             self._write(list(self._entries(rows, accounts)))
             self._store(accounts)
 
     def _entries(
-        self, rows: Iterable[Row], accounts: Mapping[str, _Account]
+        self, rows: Iterable[Row], accounts: Mapping[str, Account]
     ) -> Iterator[dict[str, Any]]:
         for row in rows:
             account = accounts[row.user_id]
-            if not account.begun and account.opening > 0:
-                yield self._entry(account, _opening(account, row.created_at))
+            if not account.begun and account.lift:
+                yield self._entry(account, _opening(account, account.lift, row.created_at))
             yield self._entry(account, row)
 
     def _open_the_rest(self) -> None:
         """An opening balance that takes away goes last, and users without rows get theirs."""
-        opening, work = _opening_of(self.work), self.work
-        left = sa.or_(opening < 0, sa.and_(opening > 0, work.c.begun.is_(sa.false())))
+        users, work = self.users, self.work
+        left = sa.or_(users.settling != 0, sa.and_(users.lift != 0, work.c.begun.is_(sa.false())))
         query = sa.select(work).where(left).order_by(work.c.user_id).limit(_CHUNK)
         last = ""
         while found := self.connection.execute(query.where(work.c.user_id > last)).all():
-            accounts = [_Account(*row) for row in found]
-            self._write([self._entry(each, _opening(each, self.now)) for each in accounts])
+            accounts = [Account(*row) for row in found]
+            amounts = [each.settling or each.lift for each in accounts]
+            openings = (_opening(*each, self.now) for each in zip(accounts, amounts, strict=True))
+            self._write([self._entry(*each) for each in zip(accounts, openings, strict=True)])
             last = accounts[-1].user_id
 
-    def _entry(self, account: _Account, row: Row) -> dict[str, Any]:
+    def _entry(self, account: Account, row: Row) -> dict[str, Any]:
         account.begun = True
         account.running += row.amount
         return {
@@ -218,29 +215,29 @@ class _Adoption:
             self.connection.execute(sa.insert(self.log), entries)
 
     def _write_balances(self) -> None:
-        work, opening = self.work.c, _opening_of(self.work)
+        work, users = self.work.c, self.users
         values = {
             "user_id": work.user_id,
             "currency": sa.literal("coins"),
-            "balance": _final(self.work),
-            "earned": work.earned + sa.case((opening > 0, opening), else_=0),
-            "spent": work.spent - sa.case((opening < 0, opening), else_=0),
+            "balance": users.final,
+            "earned": work.earned + users.lift,
+            "spent": work.spent - users.settling,
             "updated_at": sa.literal(self.now, UtcDateTime()),
         }
-        moved = sa.or_(work.earned > 0, work.spent > 0, opening != 0)
+        moved = sa.or_(work.earned > 0, work.spent > 0, users.openings > 0)
         rows = sa.select(*values.values()).where(moved)
         self.connection.execute(sa.insert(self.balances).from_select(list(values), rows))
 
     # -- users in work ----------------------------------------------------------------------
 
-    def _accounts(self, user_ids: Iterable[str]) -> dict[str, _Account]:
+    def _accounts(self, user_ids: Iterable[str]) -> dict[str, Account]:
         """The accounts of some users, new ones included."""
-        accounts = {user_id: _Account(user_id) for user_id in user_ids}
+        accounts = {user_id: Account(user_id) for user_id in user_ids}
         query = sa.select(self.work).where(self.work.c.user_id.in_(accounts))
-        found = (_Account(*row) for row in self.connection.execute(query))
+        found = (Account(*row) for row in self.connection.execute(query))
         return {**accounts, **{account.user_id: account for account in found}}
 
-    def _store(self, accounts: Mapping[str, _Account]) -> None:
+    def _store(self, accounts: Mapping[str, Account]) -> None:
         rows = [asdict(account) for account in accounts.values()]
         if rows:
             self.connection.execute(
@@ -253,12 +250,12 @@ class _Adoption:
     def _reconcile(self, keep: bool) -> Reconciliation:
         """Compare old and new, all rows of them; CoinsError, and the old log stays, if they differ."""
         rows, logged = self.old.count_and_sum()
-        opening, work = _opening_of(self.work), self.work.c
-        openings, opened = self._figures(self.work, opening, opening != 0)
+        differing, opened = self._figures(
+            self.work, self.users.difference, self.users.difference != 0
+        )
+        openings = self._figures(self.work, self.users.openings)[1]
         users, total = self._figures(self.balances, self.balances.c.balance)
         written = self._figures(self.log, self.log.c.amount)
-        differing = sa.select(work.user_id, work.earned - work.spent, work.stated)
-        shown = differing.where(opening != 0).order_by(work.user_id).limit(_SHOWN)
         if written != (rows + openings, logged + opened) or total != written[1] or self._broken():
             raise CoinsError(_CHANGED)
         return Reconciliation(
@@ -268,10 +265,30 @@ class _Adoption:
             opened=opened,
             users=users,
             total=total,
-            differences=tuple(Difference(*row) for row in self.connection.execute(shown)),
+            differing=differing,
+            dipping=self._figures(self.work, self.users.lift, self.users.dips)[0],
+            **self._shown_users(),
             column=str(self.old.column or ""),
             kept=KEPT if keep else "",
         )
+
+    def _shown_users(self) -> dict[str, Any]:
+        """The first users of whom there is more to say than the sums do."""
+        work, users = self.work.c, self.users
+        differences = sa.select(work.user_id, users.logged, work.stated).where(
+            users.difference != 0
+        )
+        dips = sa.select(work.user_id, work.lowest).where(users.dips)
+        pairs = sa.select(sa.func.min(work.user_id), sa.func.max(work.user_id))
+        alike = pairs.group_by(sa.func.lower(work.user_id)).having(sa.func.count() > 1)
+        return {
+            "differences": self._first(differences.order_by(work.user_id), Difference),
+            "dips": self._first(dips.order_by(work.user_id), Dip),
+            "alike": self._first(alike.order_by(sa.func.min(work.user_id)), lambda *pair: pair),
+        }
+
+    def _first(self, query: sa.Select[Any], make: Callable[..., T]) -> tuple[T, ...]:
+        return tuple(make(*row) for row in self.connection.execute(query.limit(_SHOWN)))
 
     def _figures(
         self, table: sa.FromClause, value: sa.ColumnElement[int], *where: sa.ColumnElement[bool]
@@ -309,38 +326,34 @@ class _Adoption:
     def _rename(self, *pairs: tuple[str, str]) -> None:
         if self.mysql:
             self._execute("RENAME TABLE " + ", ".join(f"{old} TO {new}" for old, new in pairs))
-        else:
-            self._execute(*(f"ALTER TABLE {old} RENAME TO {new}" for old, new in pairs))
+            return
+        *others, last = [f"ALTER TABLE {old} RENAME TO {new}" for old, new in pairs]
+        with _references_kept(self.connection):
+            self._execute(*others)
+        self._execute(last)  # SQLite looks then whether views and triggers fit the new tables
 
     def _execute(self, *statements: str) -> None:
         for statement in statements:
             self.connection.exec_driver_sql(statement)
 
 
-def _work_table(metadata: sa.MetaData) -> sa.Table:
-    """What is known of each user on the way: the fields of :class:`_Account`."""
-    return sa.Table(
-        _WORK,
-        metadata,
-        sa.Column("user_id", balances.c.user_id.type, primary_key=True),
-        sa.Column("stated", sa.BigInteger),
-        sa.Column("earned", sa.BigInteger, nullable=False),
-        sa.Column("spent", sa.BigInteger, nullable=False),
-        sa.Column("running", sa.BigInteger, nullable=False),
-        sa.Column("begun", sa.Boolean, nullable=False),
-    )
+def _opening(account: Account, amount: int, when: datetime) -> Row:
+    return Row(account.user_id, amount, "opening_balance", when, None)
 
 
-def _opening_of(work: sa.Table) -> sa.ColumnElement[int]:
-    return sa.func.coalesce(work.c.stated - work.c.earned + work.c.spent, 0)
-
-
-def _final(work: sa.Table) -> sa.ColumnElement[int]:
-    return sa.func.coalesce(work.c.stated, work.c.earned - work.c.spent)
-
-
-def _opening(account: _Account, when: datetime) -> Row:
-    return Row(account.user_id, account.opening, "opening_balance", when, None)
+@contextmanager
+def _references_kept(connection: sa.Connection) -> Iterator[None]:
+    """Views and triggers go on naming what they name; SQLite would have them follow a renamed table."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    before = connection.exec_driver_sql("PRAGMA legacy_alter_table").scalar()
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = 1")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {before or 0}")
 
 
 def _locks(connection: sa.Connection) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time, timezone, tzinfo
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,6 +23,17 @@ OLD, KEPT = "coin_log", "coin_log_before_coins"
 SHOWN_FAULTS = 5
 """How many faults an error names."""
 _COLUMNS = ("user_id", "amount", "reason", "created_at")
+_USERS = re.compile("(user|account|member|player|student|profile)s?", re.IGNORECASE)
+"""Names of tables whose key is a user's id, also where no foreign key says so."""
+_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :log",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(:log) AND NOT tgisinternal",
+    "mysql": "SELECT trigger_name FROM information_schema.triggers WHERE event_object_table = :log"
+    " AND event_object_schema = DATABASE()",
+}
+_TRIGGERS["mariadb"] = _TRIGGERS["mysql"]
+
+T = TypeVar("T")
 
 
 class BalanceColumn(NamedTuple):
@@ -44,21 +58,29 @@ class Row(NamedTuple):
 
 
 def find_balance_column(engine: sa.Engine) -> BalanceColumn | None:
-    """The column ``coins`` of a table whose primary key is one column; None if there is none.
+    """The column ``coins`` of the users' table; None if no table has such a column.
 
-    Of several, the one that ``coin_log.user_id`` refers to; CoinsError if it refers to none.
+    Where ``coin_log.user_id`` has a foreign key, only the table that it refers to is the users'.
+    Otherwise it is the one table with the column, if it is named as users are. CoinsError if the
+    column is in other tables: coins of a quest or a shop must not become somebody's balance.
     """
     inspector = sa.inspect(engine)
+    referred = _referred(inspector)
     found = [
-        BalanceColumn(table, keys[0], "coins")
+        BalanceColumn(table, key, "coins")
         for table in inspector.get_table_names()
-        if "coins" in _types(inspector, table)
-        and len(keys := inspector.get_pk_constraint(table)["constrained_columns"]) == 1
+        if table != OLD and "coins" in _types(inspector, table)
+        for key in [referred.get(table) or _key(inspector, table)]
     ]
-    meant = [each for each in found if each.table in _referred(inspector)] or found
-    if len(meant) > 1:
-        names = ", ".join(map(str, meant))
-        raise CoinsError(f"Several tables have a column of coins ({names}): say which is meant.")
+    meant = [each for each in found if each.table in referred]
+    if not referred and len(found) == 1 and _is_of_users(inspector, found[0]):
+        meant = found
+    if found and len(meant) != 1:
+        names = ", ".join(map(str, found))
+        raise CoinsError(
+            f"{OLD}.user_id does not tell whether these are the users' coins: {names}. Say where"
+            " they are with --balance TABLE.COLUMN, or --balance none."
+        )
     return meant[0] if meant else None
 
 
@@ -70,18 +92,57 @@ def refuse_shape(connection: sa.Connection, column: BalanceColumn | None) -> Non
         _require(inspector, column.table, column[1:])
     for (_, table), keys in inspector.get_multi_foreign_keys().items():
         if table != OLD and any(key["referred_table"] == OLD for key in keys):
-            raise _refusal(f"drop the foreign key of {table} to it first")
+            raise _refusal(f"drop the foreign key of {table} to it first.")
+    if trigger := _trigger(connection):
+        raise _refusal(f"its trigger {trigger} would be lost, drop it first.")
     if inspector.has_table(KEPT):
-        raise _refusal(f"drop the table {KEPT}, or give it another name")
+        raise _refusal(f"drop the table {KEPT}, or give it another name.")
     if is_foreign(inspector, "coin_balance"):
-        raise _refusal("a table coin_balance of another make needs another name")
+        raise _refusal("a table coin_balance of another make needs another name.")
     filled = sa.text("SELECT COUNT(*) FROM coin_balance")
     if inspector.has_table("coin_balance") and connection.scalar(filled):
-        raise _refusal("coin_balance holds balances already")
+        raise _refusal("coin_balance holds balances already.")
+
+
+class _Sorted:
+    """Rows in the order of time, in a temporary file: they may be too many for the memory.
+
+    The old database cannot sort them where times are text, nor the same way twice where rows have
+    no ids.
+    """
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect("")
+        self._file.execute(
+            "CREATE TABLE row (place INTEGER PRIMARY KEY,"
+            " user_id TEXT, amount INTEGER, reason TEXT, moment TEXT, details TEXT)"
+        )
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Put ``rows`` behind those that are there; of one moment they stay in this order."""
+        kept = (
+            (*row[:3], row.created_at.isoformat(timespec="microseconds"), json.dumps(row.details))
+            for row in rows
+        )
+        self._file.executemany("INSERT INTO row VALUES (NULL, ?, ?, ?, ?, ?)", kept)
+
+    def read(self, size: int) -> Iterator[list[Row]]:
+        """All rows, at most ``size`` at a time."""
+        query = "SELECT user_id, amount, reason, moment, details FROM row ORDER BY moment, place"
+        cursor = self._file.execute(query)
+        while found := cursor.fetchmany(size):
+            yield [
+                Row(user_id, amount, reason, datetime.fromisoformat(moment), json.loads(details))
+                for user_id, amount, reason, moment, details in found
+            ]
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
 
 
 class OldLog:
-    """The old tables, read with the driver's own values in the order of time."""
+    """The old tables: every value as the driver gives it is checked."""
 
     def __init__(
         self, connection: sa.Connection, column: BalanceColumn | None, zone: tzinfo
@@ -97,42 +158,44 @@ class OldLog:
         separate = connection.dialect.name in ("mysql", "mariadb")
         self._reader = connection.engine.connect() if separate else connection
         self._separate = separate
+        self._sorted = _Sorted()
 
     def close(self) -> None:
         """Let go of the tables: a rename waits for all who read them."""
+        self._sorted.close()
         if self._separate:
             self._reader.close()
 
-    def rows(self, size: int) -> Iterator[list[Row]]:
-        """All rows, in order of ``created_at`` and ``id``, at most ``size`` at a time.
+    def read(self, size: int) -> None:
+        """Read the log, ``size`` rows at a time.
 
         CoinsError names the first rows that the new log cannot hold.
         """
-        faults: list[str] = []
-        for chunk in self._stream(self._query(), size):
-            rows = []
-            for values in chunk:
-                try:
-                    rows.append(self._row(values))
-                except InvalidInput as error:
-                    faults.append(f"\n  {_label(values)}: {error}")
-            if len(faults) >= SHOWN_FAULTS:
-                break
-            yield rows
-        if faults:
-            raise _refusal("correct these rows first" + "".join(faults[:SHOWN_FAULTS]))
+        query = _select(OLD, *self.types)
+        if "id" in self.types:
+            query = query.order_by(query.selected_columns["id"])
+        for rows in self._checked(query, size, self._row, _label):
+            self._sorted.add(rows)
+
+    def rows(self, size: int) -> Iterator[list[Row]]:
+        """What was read, in order of ``created_at`` and ``id``, at most ``size`` at a time."""
+        return self._sorted.read(size)
 
     def stated_balances(self, size: int) -> Iterator[dict[str, int]]:
-        """What the old column says of each user, at most ``size`` at a time; NULL says nothing."""
+        """What the old column says of each user, at most ``size`` at a time; NULL says nothing.
+
+        CoinsError names the first users of whom it says what cannot be a balance.
+        """
         if self.column is None:
             return
         table, id_, coins = self.column
-        for chunk in self._stream(_select(table, id_, coins), size):
-            yield {
-                self._user_id(values[id_], table): whole(values[coins])
-                for values in chunk
-                if values[coins] is not None
-            }
+        query = _select(table, id_, coins).where(sa.column(coins).is_not(None))
+
+        def pair(values: sa.RowMapping) -> tuple[str, int]:
+            return self._user_id(values[id_], table), _stated(values[coins])
+
+        for pairs in self._checked(query, size, pair, lambda values: f"{table} {values[id_]}"):
+            yield dict(pairs)
 
     def count_and_sum(self, table: str = OLD) -> tuple[int, int]:
         """How many rows the table has, and the sum of their amounts."""
@@ -140,19 +203,38 @@ class OldLog:
         rows, total = self._reader.exec_driver_sql(query).one()
         return int(rows), int(total)
 
-    def _query(self) -> sa.Select[Any]:
-        query = _select(OLD, *self.types)
-        order = [name for name in ("created_at", "id") if name in self.types]
-        return query.order_by(*(query.selected_columns[name] for name in order))
+    def _checked(
+        self,
+        query: sa.Select[Any],
+        size: int,
+        read: Callable[[sa.RowMapping], T],
+        label: Callable[[sa.RowMapping], str],
+    ) -> Iterator[list[T]]:
+        """What ``read`` makes of the query's rows; CoinsError names the first that it refuses."""
+        faults: list[str] = []
+        for chunk in self._stream(query, size):
+            done = []
+            for values in chunk:
+                try:
+                    done.append(read(values))
+                except InvalidInput as error:
+                    faults.append(f"\n  {label(values)}: {error}")
+            if len(faults) >= SHOWN_FAULTS:
+                break
+            yield done
+        if faults:
+            raise _refusal("correct these rows first." + "".join(faults[:SHOWN_FAULTS]))
 
     def _stream(self, query: sa.Select[Any], size: int) -> Iterator[Sequence[sa.RowMapping]]:
         with self._reader.execute(query, execution_options={"yield_per": size}) as result:
             yield from result.mappings().partitions()
 
     def _row(self, values: sa.RowMapping) -> Row:
-        amount = whole(values["amount"])
+        amount = _whole(values["amount"])
         if amount == 0 or abs(amount) > MAX_AMOUNT:
-            raise InvalidInput(f"an amount cannot be {amount}: delete or split the row.")
+            raise InvalidInput(
+                f"an amount cannot be {_checks.shown(amount)}: delete or split the row."
+            )
         extra = {name: _json(values[name]) for name in self.types if name not in _COLUMNS}
         return Row(
             user_id=self._user_id(values["user_id"], OLD),
@@ -164,11 +246,14 @@ class OldLog:
 
     def _user_id(self, value: Any, table: str) -> str:
         """The text that the app will use: SQLAlchemy keeps a UUID as CHAR(32) where it must."""
-        kind = self.id_types[table]
-        if isinstance(kind, sa.CHAR) and kind.length == 32 and re.fullmatch("[0-9a-f]{32}", value):
-            return str(UUID(value))
         if not isinstance(value, int | str | UUID):
-            raise InvalidInput(f"a user id is an integer, text or UUID, not {value!r}.")
+            raise InvalidInput(
+                f"a user id is an integer, text or UUID, not {_checks.shown(value)}."
+            )
+        kind = self.id_types[table]
+        packed = isinstance(kind, sa.CHAR) and kind.length == 32
+        if packed and isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value):
+            return str(UUID(value))
         return _checks.user_id(value)
 
 
@@ -178,11 +263,19 @@ def _select(table: str, *names: str) -> sa.Select[Any]:
     return sa.select(*sa.table(table, *columns).c)
 
 
-def whole(value: Any) -> int:
+def _whole(value: Any) -> int:
     """``value`` as an int, if it is a whole number."""
-    if isinstance(value, int | float | Decimal) and value == value // 1:
-        return int(value)
-    raise InvalidInput(f"{value!r} is not a whole number.")
+    with suppress(ArithmeticError, ValueError):  # of infinity, and of what is not a number
+        if isinstance(value, int | float | Decimal) and value == int(value):
+            return int(value)
+    raise InvalidInput(f"{_checks.shown(value)} is not a whole number.")
+
+
+def _stated(value: Any) -> int:
+    coins = _whole(value)
+    if abs(coins) > MAX_AMOUNT:
+        raise InvalidInput(f"a balance cannot be {_checks.shown(value)}.")
+    return coins
 
 
 def _moment(value: Any, zone: tzinfo) -> datetime:
@@ -195,7 +288,7 @@ def _moment(value: Any, zone: tzinfo) -> datetime:
         moment = value if value.tzinfo else value.replace(tzinfo=zone)
         utc: datetime = moment.astimezone(timezone.utc)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"{value!r} is not a time that can be read.") from error
+        raise InvalidInput(f"{_checks.shown(value)} is not a time that can be read.") from error
     return utc
 
 
@@ -217,13 +310,43 @@ def _label(values: sa.RowMapping) -> str:
     return f"user {values['user_id']} at {values['created_at']}"
 
 
+def _trigger(connection: sa.Connection) -> str | None:
+    """The name of a trigger on the old log."""
+    query = sa.text(_TRIGGERS[connection.dialect.name])
+    name: str | None = connection.scalar(query, {"log": OLD})
+    return name
+
+
 def _types(inspector: sa.Inspector, table: str) -> dict[str, Any]:
     return {column["name"]: column["type"] for column in inspector.get_columns(table)}
 
 
-def _referred(inspector: sa.Inspector) -> list[str]:
+def _referred(inspector: sa.Inspector) -> dict[str, str]:
+    """The tables that ``coin_log.user_id`` refers to, each with the column that is meant there."""
     keys = inspector.get_foreign_keys(OLD) if inspector.has_table(OLD) else []
-    return [key["referred_table"] for key in keys if key["constrained_columns"] == ["user_id"]]
+    return {
+        # One of another schema is nowhere among the tables that are looked at.
+        ".".join(filter(None, (key["referred_schema"], key["referred_table"]))): column
+        for key in keys
+        if key["constrained_columns"] == ["user_id"]
+        for column in key["referred_columns"]
+    }
+
+
+def _key(inspector: sa.Inspector, table: str) -> str:
+    """The column that is the table's primary key; the empty text if it is not one column."""
+    keys = inspector.get_pk_constraint(table)["constrained_columns"]
+    return keys[0] if len(keys) == 1 else ""
+
+
+def _is_of_users(inspector: sa.Inspector, column: BalanceColumn) -> bool:
+    """Whether the table's key is a user's id, by what the table is named.
+
+    Where a ``user_id`` stands beside another key, as in many a table of profiles, it is not.
+    """
+    named = _USERS.fullmatch(column.table) is not None
+    own = column.id == "user_id" or "user_id" not in _types(inspector, column.table)
+    return named and own and bool(column.id)
 
 
 def _require(inspector: sa.Inspector, table: str, columns: Sequence[str]) -> None:
@@ -235,4 +358,4 @@ def _require(inspector: sa.Inspector, table: str, columns: Sequence[str]) -> Non
 
 
 def _refusal(reason: str) -> CoinsError:
-    return CoinsError(f"{OLD} cannot be adopted as it is, nothing was changed: {reason}.")
+    return CoinsError(f"{OLD} cannot be adopted as it is, nothing was changed: {reason}")

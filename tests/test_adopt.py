@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -87,6 +88,13 @@ class Old:
             assert list(faults(connection)) == []
             return {row.user_id: tuple(row[2:5]) for row in connection.execute(sa.select(balances))}
 
+    def execute(self, *statements: str) -> Old:
+        """Run other SQL."""
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        return self
+
     def tables(self) -> set[str]:
         return set(sa.inspect(self.engine).get_table_names())
 
@@ -158,6 +166,49 @@ def test_no_opening_entry_takes_the_chain_below_zero(old: Old) -> None:
     assert old.entries() == [("1", 30, 30), ("1", -30, 0), ("1", 5, 5)]
 
 
+@pytest.mark.parametrize(
+    ("rows", "coins", "kept"),
+    [
+        ((-10, 20), None, [10, -10, 20, -10]),
+        ((-10, 20), 10, [10, -10, 20, -10]),
+        ((-10, 20), 13, [10, -10, 20, -7]),
+        ((-10, 20), 20, [10, -10, 20]),
+        ((-10, 20), 25, [15, -10, 20]),
+        ((-10, 20), 4, [10, -10, 20, -16]),
+        ((5, -10, 2, -7, 20), None, [10, 5, -10, 2, -7, 20, -10]),
+        ((-10,), 0, [10, -10]),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 500])
+def test_rows_that_go_below_zero_are_lifted_by_what_it_takes(
+    old: Old,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: tuple[int, ...],
+    coins: int | None,
+    kept: list[int],
+    chunk: int,
+) -> None:
+    monkeypatch.setattr(_adopt, "_CHUNK", chunk)
+    old.make(identity()).add(*((1, amount, "x", day) for day, amount in enumerate(rows)))
+    old.add((2, 7, "x", 0), coins={1: coins})
+    result = adopt(old.engine, balance_column=COLUMN, now=NOON)
+    entries = [row[1:] for row in old.entries("user_id", "amount", "reason") if row[0] == "1"]
+    assert [amount for amount, _ in entries] == kept
+    assert [amount for amount, reason in entries if reason == "x"] == list(rows)
+    balance = sum(rows) if coins is None else coins
+    spent = -sum(amount for amount in kept if amount < 0)
+    assert old.balances()["1"] == (balance, balance + spent, spent)
+    assert result.openings == len(kept) - len(rows)
+    assert result.opened == sum(kept) - sum(rows)
+
+
+def test_a_lift_comes_with_the_first_row_and_is_taken_away_now(old: Old) -> None:
+    old.make(identity()).add((1, -10, "shop", 0), (1, 20, "goal", 1))
+    adopt(old.engine, now=NOON)
+    times = [row[0].replace(tzinfo=None) for row in old.entries("created_at")]
+    assert times == [START, START, START + DAY, NOON.replace(tzinfo=None)]
+
+
 def test_other_columns_go_into_the_details(old: Old) -> None:
     old.make(identity(), sa.Column("note", sa.Text), sa.Column("day", sa.Date))
     old.add((1, 5, "goal", 0, 17, "für dich", START.date()), (1, 5, "goal", 0, 18, None, None))
@@ -203,6 +254,31 @@ def test_times_with_a_zone_and_whole_decimals_are_read(old: Old) -> None:
     assert old.entries("amount", "created_at") == [(5, NOON)]
 
 
+@pytest.mark.parametrize("columns", [(), (identity,)])
+def test_times_in_text_are_ordered_as_times(old: Old, columns: tuple[Any, ...]) -> None:
+    old.make(*(make() for make in columns), created_at=sa.String(40)).add(
+        (1, 20, "nine", "2026-01-01T09:00:00"),
+        (1, -15, "ten", "2026-01-01 10:00:00"),
+        (1, 7, "four", "2026-01-01T23:00:00-05:00"),
+        (1, 8, "half past four", "2026-01-02 04:30"),
+        (1, 9, "one", "2026-01-02T01:00:00Z"),
+        (1, 3, "midnight", "2026-01-01"),
+    )
+    adopt(old.engine)
+    assert [reason for (reason,) in old.entries("reason")] == [
+        "midnight", "nine", "ten", "one", "four", "half past four"
+    ]  # fmt: skip
+    assert old.balances()["1"] == (32, 47, 15)
+
+
+def test_of_one_moment_written_in_two_ways_the_lower_id_comes_first(old: Old) -> None:
+    old.make(identity(), created_at=sa.String(40)).add(
+        (1, 20, "first", "2026-01-01T10:00:00"), (1, -15, "second", "2026-01-01 10:00:00")
+    )
+    adopt(old.engine)
+    assert old.entries() == [("1", 20, 20), ("1", -15, 5)]
+
+
 def test_an_empty_log_is_replaced(old: Old) -> None:
     assert adopt(old.make(identity()).engine).rows == 0
     assert old.balances() == {}
@@ -235,6 +311,61 @@ def test_two_columns_of_coins_need_a_word(usual: Old) -> None:
         find_balance_column(usual.engine)
 
 
+QUESTS = "CREATE TABLE quests (id INTEGER PRIMARY KEY, coins INTEGER)"
+LOG = "user_id INTEGER, amount INTEGER, reason VARCHAR(20), created_at VARCHAR(40)"
+
+
+def referring(key: str) -> str:
+    """A log whose users have a foreign key."""
+    return f"CREATE TABLE coin_log ({LOG}, FOREIGN KEY (user_id) REFERENCES users ({key}))"
+
+
+def test_coins_of_another_table_than_the_users_are_not_taken(old: Old) -> None:
+    old.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, balance INTEGER)", QUESTS)
+    old.execute(referring("id"))
+    with pytest.raises(CoinsError, match=r"quests\.coins\. .*--balance TABLE.COLUMN, or .* none"):
+        find_balance_column(old.engine)
+
+
+def test_a_foreign_key_says_whose_coins_are_meant(old: Old) -> None:
+    old.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, coins INTEGER)", QUESTS)
+    old.execute(referring("id"))
+    assert find_balance_column(old.engine) == COLUMN
+
+
+def test_a_foreign_key_says_by_which_column_users_are_known(old: Old) -> None:
+    old.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, no INTEGER UNIQUE, coins INTEGER)")
+    old.execute(referring("no"))
+    assert find_balance_column(old.engine) == ("users", "no", "coins")
+
+
+@pytest.mark.parametrize("table", ["accounts", "student", "Players"])
+def test_without_a_foreign_key_the_name_says_that_users_are_meant(old: Old, table: str) -> None:
+    columns = (sa.Column("id", sa.Integer, primary_key=True), sa.Column("coins", sa.Integer))
+    sa.Table(table, sa.MetaData(), *columns).create(old.engine)
+    assert find_balance_column(old.engine) == (table, "id", "coins")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        QUESTS,
+        "CREATE TABLE user_quests (id INTEGER PRIMARY KEY, coins INTEGER)",
+        "CREATE TABLE profiles (id INTEGER PRIMARY KEY, user_id INTEGER, coins INTEGER)",
+        "CREATE TABLE members (id INTEGER, team INTEGER, coins INTEGER, PRIMARY KEY (id, team))",
+    ],
+)
+def test_a_table_whose_key_may_be_another_needs_a_word(old: Old, statement: str) -> None:
+    old.execute(statement, f"CREATE TABLE coin_log ({LOG})")
+    with pytest.raises(CoinsError, match="--balance none"):
+        find_balance_column(old.engine)
+
+
+def test_a_profile_under_the_users_id_is_taken(old: Old) -> None:
+    old.execute("CREATE TABLE profile (user_id INTEGER PRIMARY KEY, coins INTEGER)")
+    assert find_balance_column(old.engine) == ("profile", "user_id", "coins")
+
+
 def test_no_column_of_coins_is_none(database_url: str) -> None:
     assert find_balance_column(sa.create_engine(database_url, poolclass=NullPool)) is None
 
@@ -253,6 +384,30 @@ def test_the_reconciliation_adds_up(usual: Old) -> None:
     assert "user 1: the log said 100, the column 40" in said
     assert "The old table is kept as coin_log_before_coins." in said
     assert "coin_log_before_coins" in usual.tables()
+
+
+def test_the_reconciliation_names_whose_rows_went_below_zero(old: Old) -> None:
+    old.make(identity()).add(*((user, amount, "x", 0) for user in range(25) for amount in (-9, 9)))
+    result = adopt(old.engine)
+    assert (result.openings, result.opened, result.dipping, result.differing) == (50, 0, 25, 0)
+    said = "\n".join(result.lines())
+    assert "user 0: the rows went down to -9; an opening_balance of 9 before the first" in said
+    assert said.endswith("and 5 more")
+
+
+def test_differences_beyond_the_first_are_counted(old: Old) -> None:
+    old.make(identity()).add((0, -5, "x", 0), coins=dict.fromkeys(range(25), 3))
+    result = adopt(old.engine, balance_column=COLUMN)
+    assert (result.differing, len(result.differences), result.dipping) == (25, 20, 0)
+    assert result.lines()[-1] == "and 5 more"
+
+
+def test_ids_that_differ_only_in_case_are_named(old: Old) -> None:
+    old.make(identity(), key=sa.String(20))
+    old.add(("Ann", 5, "goal", 0), ("bob", 5, "goal", 0), coins={"ann": 5, "bob": 5})
+    result = adopt(old.engine, balance_column=COLUMN)
+    assert result.alike == (("Ann", "ann"),)
+    assert "users Ann and ann differ only in case, and have two accounts" in result.lines()[-1]
 
 
 def test_a_second_run_has_nothing_to_adopt(usual: Old) -> None:
@@ -335,6 +490,53 @@ def test_rows_that_cannot_be_kept_are_named(old: Old, row: tuple[Any, ...], why:
     assert old.tables() == {"users", "coin_log"}
 
 
+def test_a_refusal_ends_in_one_full_stop(old: Old) -> None:
+    old.make(identity()).add((1, 5, "goal", None))
+    with pytest.raises(CoinsError) as refusal:
+        adopt(old.engine)
+    assert str(refusal.value).endswith("first.\n  id 1: None is not a time that can be read.")
+
+
+@pytest.mark.parametrize("value", ["NULL", "x'00ff'"])
+def test_what_is_no_id_is_refused_also_where_uuids_are_kept(old: Old, value: str) -> None:
+    if value != "NULL" and old.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite keeps bytes among texts")
+    old.execute(
+        "CREATE TABLE coin_log (id INTEGER, user_id CHAR(32), amount INTEGER,"
+        " reason VARCHAR(20), created_at VARCHAR(40))",
+        f"INSERT INTO coin_log VALUES (7, {value}, 5, 'goal', '2026-01-01')",
+    )
+    with pytest.raises(CoinsError, match="id 7: a user id is an integer, text or UUID, not"):
+        adopt(old.engine)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "why"),
+    [
+        ("VARCHAR(20)", "'15'", "'15' is not a whole number"),
+        ("NUMERIC(10, 2)", "12.5", "12.5.* is not a whole number"),
+        ("NUMERIC(40, 1)", "1e30", "a balance cannot be "),
+    ],
+)
+def test_what_the_column_cannot_mean_is_named(old: Old, type_: str, value: str, why: str) -> None:
+    old.execute(
+        f"CREATE TABLE users (id INTEGER PRIMARY KEY, coins {type_})",
+        f"INSERT INTO users VALUES (2, {value})",
+        f"CREATE TABLE coin_log ({LOG})",
+        "INSERT INTO coin_log VALUES (1, 5, 'goal', '2026-01-01')",
+    )
+    result = host_of(old)[0].test_cli_runner().invoke(args=["coins", "adopt"])
+    assert result.exit_code == 1, result.output
+    assert re.search(f"(?s)nothing was changed.*users 2: .*{why}", result.output), result.output
+    assert old.tables() == {"users", "coin_log"}
+
+
+def test_a_user_whose_id_cannot_be_kept_is_named(old: Old) -> None:
+    old.make(identity(), key=sa.String(80)).add(("ok", 5, "goal", 0), coins={"x" * 65: 7})
+    with pytest.raises(CoinsError, match=r"(?s)nothing was changed.*users x+: A user id must have"):
+        adopt(old.engine, balance_column=COLUMN)
+
+
 def test_halves_of_a_coin_are_refused(old: Old) -> None:
     old.make(identity(), amount=sa.Numeric(10, 2)).add((1, Decimal("5.50"), "goal", 0))
     with pytest.raises(CoinsError, match="is not a whole number"):
@@ -404,6 +606,57 @@ def test_an_empty_coin_balance_is_no_obstacle(usual: Old) -> None:
 def test_a_column_that_is_not_there_is_named(usual: Old) -> None:
     with pytest.raises(CoinsError, match="The table users has no column gold"):
         adopt(usual.engine, balance_column=BalanceColumn("users", "id", "gold"))
+
+
+# -- views and triggers ----------------------------------------------------------------------
+
+VIEW = "CREATE VIEW totals AS SELECT user_id, SUM(amount) AS coins FROM coin_log GROUP BY user_id"
+
+
+@pytest.fixture
+def one_file(usual: Old) -> Old:
+    """The usual tables, on SQLite, which keeps views and triggers as text."""
+    if usual.engine.dialect.name != "sqlite":
+        pytest.skip("a server knows tables by more than their names")
+    return Old(sa.create_engine(usual.engine.url))
+
+
+def test_views_and_triggers_go_on_with_the_new_log(one_file: Old) -> None:
+    one_file.execute(
+        VIEW,
+        "CREATE TABLE orders (u INTEGER, seen INTEGER)",
+        "CREATE TRIGGER t AFTER INSERT ON orders BEGIN UPDATE orders SET seen ="
+        " (SELECT SUM(amount) FROM coin_log WHERE user_id = CAST(new.u AS TEXT)); END",
+    )
+    adopt(one_file.engine)
+    one_file.execute("INSERT INTO orders VALUES (3, NULL)", "ALTER TABLE users RENAME TO people")
+    with one_file.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT seen FROM orders")).scalar() == 10
+        totals = connection.execute(sa.text("SELECT * FROM totals ORDER BY user_id")).all()
+        assert [tuple(row) for row in totals] == [("1", 100), ("2", 3), ("3", 10)]
+        assert connection.exec_driver_sql("PRAGMA legacy_alter_table").scalar() == 0
+
+
+def test_a_view_that_needs_an_old_column_is_no_surprise_later(one_file: Old) -> None:
+    one_file.execute("ALTER TABLE coin_log ADD COLUMN note TEXT")
+    one_file.execute("CREATE VIEW notes AS SELECT note FROM coin_log")
+    with pytest.raises(CoinsError, match="nothing was changed: error in view notes"):
+        adopt(one_file.engine)
+    one_file.execute("UPDATE coin_log SET note = 'still there'", "DROP VIEW notes")
+    assert adopt(one_file.engine).rows == 4
+
+
+def test_a_trigger_of_the_log_is_not_lost_in_silence(usual: Old) -> None:
+    body = "BEGIN UPDATE users SET coins = coins + 1; END"
+    if usual.engine.dialect.name == "postgresql":
+        usual.execute(
+            "CREATE FUNCTION pay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+        )
+        body = "EXECUTE FUNCTION pay()"
+    usual.execute(f"CREATE TRIGGER paying AFTER INSERT ON coin_log FOR EACH ROW {body}")
+    with pytest.raises(CoinsError, match="nothing was changed: its trigger paying would be lost"):
+        adopt(usual.engine)
+    assert usual.tables() == {"users", "coin_log"}
 
 
 # -- breaking off ----------------------------------------------------------------------------

@@ -51,3 +51,24 @@ def test_rows_that_come_in_meanwhile_are_not_lost(
             _adopt.adopt(engine_in_use)
     assert sa.inspect(engine_in_use).get_table_names() == ["coin_log"]
     assert _adopt.adopt(engine_in_use).total == 12
+
+
+def test_a_pool_of_one_connection_is_enough(engine_in_use: sa.Engine) -> None:
+    pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
+    engine = sa.create_engine(engine_in_use.url, **pool)
+    assert _adopt.adopt(engine).total == 5
+    engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["'NaN'", "'Infinity'"])
+def test_amounts_that_are_no_numbers_are_named(engine_url: str, value: str) -> None:
+    if not engine_url.startswith("postgresql"):
+        pytest.skip("a NUMERIC there is a number")
+    engine = sa.create_engine(engine_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(CREATE.replace("amount INTEGER", "id INTEGER, amount NUMERIC"))
+        connection.exec_driver_sql(
+            f"INSERT INTO coin_log VALUES (1, 7, {value}, 'goal', '2026-01-01')"
+        )
+    with pytest.raises(CoinsError, match=r"id 7: Decimal\(.*\) is not a whole number"):
+        _adopt.adopt(engine)
