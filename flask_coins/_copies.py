@@ -7,11 +7,14 @@ SQLAlchemy, and stay the host's when Flask-Coins is uninstalled.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
+import uuid
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -21,12 +24,15 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError, coerce_resource_to_filename
 
+from ._models import OWN_COLUMNS
 from .errors import CoinsError
 
 COPY_ID = re.compile(r"(coins_\d{4})_(\w{8})")
 """The id of a copy: the shipped revision, and the mark of the parent."""
 _ORIGIN = re.compile(r"^# Origin: Flask-Coins \S+, revision (coins_\d{4})\.$", re.MULTILINE)
-_OWN_WAY = re.compile(r"""create_table\(\s*["']coin_balance["']""")
+_NAMED = re.compile(rf"""["']{COPY_ID.pattern}["']""")
+_RANDOM_ID = re.compile(r"(?=.*[a-f])[0-9a-f]{12}")
+"""An id of Alembic's making: people who number, or write the date, use digits only."""
 _ID_LINE = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)["']""", re.MULTILINE)
 
 
@@ -38,9 +44,9 @@ class Shipped:
     slug: str
     text: str
 
-    def copy(self, parent: str | None, place: Path, bind_key: str | None) -> Copy:
-        """The copy under ``parent``, byte for byte the same every time."""
-        copy_id = f"{self.id}_{_mark(parent)}"
+    def copy(self, mark: str, parent: str | None, place: Path, bind_key: str | None) -> Copy:
+        """The copy under ``parent``, whose ``mark`` it bears: the same bytes every time."""
+        copy_id = f"{self.id}_{mark}"
         text = self.text
         for name, value in {
             "Revision ID:": copy_id,
@@ -64,12 +70,14 @@ class Copy:
 
     def write(self) -> Path:
         """Write it in one step: processes that start together write the same bytes."""
-        part = self.path.with_suffix(".part")
+        part = self.path.with_suffix(f".{uuid.uuid4().hex}.part")
         try:
             self.path.parent.mkdir(exist_ok=True)
             part.write_bytes(self.text.encode())
             return part.replace(self.path)
         except OSError as error:
+            with suppress(OSError):
+                part.unlink()
             raise CoinsError(
                 f"{self.path} cannot be written ({error.strerror}): run 'flask coins install' "
                 "where the folder can be written, and commit the file."
@@ -79,7 +87,8 @@ class Copy:
 class Folder:
     """A host's migrations folder, read as Alembic reads it.
 
-    Raises CoinsError when it does not load, because a revision that others build on is gone.
+    Raises CoinsError when it does not load: a revision that others build on is gone, or one of
+    them cannot be read.
     """
 
     def __init__(self, config: Config) -> None:
@@ -102,12 +111,15 @@ class Folder:
         return {it: script for script in self.revisions.values() if (it := _origin(script))}
 
     @cached_property
-    def own_way(self) -> str | None:
-        """The host's own revision that makes the tables: the work of autogenerate."""
-        for script in self.revisions.values():
-            if not _origin(script) and _OWN_WAY.search(_text(script)):
-                return script.revision
-        return None
+    def own_way(self) -> dict[str, set[str]]:
+        """The host's own revisions that make tables of ours, and which: the work of autogenerate."""
+        others = [script for script in self.revisions.values() if not _origin(script)]
+        return {script.revision: made for script in others if (made := _tables_made(script))}
+
+    @cached_property
+    def makers(self) -> set[str]:
+        """The ids of all revisions that make our tables."""
+        return {it for it, script in self.revisions.items() if _origin(script)} | set(self.own_way)
 
     def tip(self, head: str | None = None) -> str | None:
         """The id after which copies go: the one head, or ``head``; None is the beginning."""
@@ -127,8 +139,9 @@ class Folder:
     @cached_property
     def absent(self) -> list[Shipped]:
         """What has no copy here; nothing where the host makes the tables itself."""
-        wanted = [] if self.own_way else shipped()
-        return [revision for revision in wanted if revision.id not in self.copies]
+        if set().union(*self.own_way.values()) == set(OWN_COLUMNS):
+            return []
+        return [revision for revision in shipped() if revision.id not in self.copies]
 
     def missing(self, bind_key: str | None, head: str | None = None) -> list[Copy]:
         """The copies that are to be written, each the parent of the next."""
@@ -136,7 +149,7 @@ class Folder:
         place = self._place_after(parent)
         copies: list[Copy] = []
         for revision in self.absent:
-            copies.append(revision.copy(parent, place, bind_key))
+            copies.append(revision.copy(_mark(parent, self.revisions), parent, place, bind_key))
             parent = copies[-1].id
         return copies
 
@@ -147,12 +160,20 @@ class Folder:
         return {script.revision for script in scripts}
 
     def parent_of(self, copy_id: str) -> str | None:
-        """The revision whose mark ``copy_id`` carries; "base" for the beginning, None: not here."""
+        """The revision whose mark ``copy_id`` bears; "base" for the beginning.
+
+        None when it is not here, or when it may be one of several.
+        """
         return _parent(copy_id, self.revisions)
 
     def _place_after(self, parent: str | None) -> Path:
         known = self.revisions.get(parent or "")
         return Path(known.path).parent if known else _locations(self.script)[0]
+
+
+def environment() -> Path:
+    """The package's own migrations folder."""
+    return Path(str(files("flask_coins.migrations"))).resolve()
 
 
 def shipped() -> list[Shipped]:
@@ -168,31 +189,43 @@ def shipped() -> list[Shipped]:
 def lost_copy(config: Config, bind_key: str | None) -> Copy | None:
     """The copy that other revisions build on though it is gone, just as it was.
 
-    None when there is none, or when its parent is gone as well.
+    None when there is none, or when its parent is gone as well or may be one of several.
     """
     script = ScriptDirectory.from_config(config)
-    lost = _lost(script)
-    parent = _parent(lost, _ids(script)) if lost else None
-    place = _locations(script)[0]
-    for revision in shipped() if parent else []:
-        copy = revision.copy(None if parent == "base" else parent, place, bind_key)
-        if copy.id == lost:
-            return copy
-    return None
+    name = COPY_ID.fullmatch(_lost(script) or "")
+    parent = _parent(name[0], _ids(script)) if name else None
+    if not name or not parent:
+        return None
+    under = None if parent == "base" else parent
+    copies = (each.copy(name[2], under, _locations(script)[0], bind_key) for each in shipped())
+    return next((copy for copy in copies if copy.id == name[0]), None)
 
 
-def _mark(parent: str | None) -> str:
-    """Eight characters for the parent's id. Ids that people number share their beginnings."""
-    if parent and re.fullmatch(r"[0-9a-f]{12}", parent):
-        return parent[:8]
-    return hashlib.sha256((parent or "").encode()).hexdigest()[:8]
+def holds_copy(config: Config) -> bool:
+    """Whether a copy is, or once was, among the revisions of the folder, also if it does not load."""
+    texts = _texts(ScriptDirectory.from_config(config))
+    return any(_ORIGIN.search(text) or _NAMED.search(text) for text in texts)
+
+
+def _mark(parent: str | None, ids: Iterable[str]) -> str:
+    """Eight characters that stand for the parent's id, and for no other of ``ids``."""
+    others = {mark for each in ids if each != parent for mark in _marks(each)}
+    *marks, digest = _marks(parent or "")
+    return next((mark for mark in marks if mark not in others), digest)
+
+
+def _marks(parent: str) -> list[str]:
+    """What may stand for an id, the better first: ids that people number share their beginnings."""
+    digest = hashlib.sha256(parent.encode()).hexdigest()[:8]
+    return [parent[:8], digest] if _RANDOM_ID.fullmatch(parent) else [digest]
 
 
 def _parent(copy_id: str, ids: Iterable[str]) -> str | None:
     name = COPY_ID.fullmatch(copy_id)
-    if name and name[2] == _mark(None):
-        return "base"
-    return next((each for each in ids if name and name[2] == _mark(each)), None)
+    if name is None:
+        return None
+    found = {each or "base" for each in {"", *ids} if name[2] in _marks(each)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _origin(script: Script) -> str | None:
@@ -200,6 +233,34 @@ def _origin(script: Script) -> str | None:
         return name[1]
     line = _ORIGIN.search(_text(script))
     return line[1] if line else None
+
+
+def _tables_made(script: Script) -> set[str]:
+    """The tables, ours by their columns, that the functions for an upgrade make."""
+    with suppress(SyntaxError, ValueError):  # of a compiled file there is no text
+        functions = [
+            node
+            for node in ast.parse(_text(script)).body
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("upgrade")
+        ]
+        tables = [call for each in functions for call in _calls(each, "create_table")]
+        columns = [{_first(it) for it in _calls(table, "Column")} for table in tables]
+        made = [(_first(table), names) for table, names in zip(tables, columns, strict=True)]
+        return {name for name, names in made if name and names >= OWN_COLUMNS.get(name, {""})}
+    return set()
+
+
+def _calls(node: ast.AST, name: str) -> list[ast.Call]:
+    calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+    return [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == name]
+
+
+def _first(call: ast.Call) -> str | None:
+    """The first argument of a call, where it is a text."""
+    match call.args[:1]:
+        case [ast.Constant(value=str(text))]:
+            return text
+    return None
 
 
 def _text(script: Script) -> str:
@@ -214,6 +275,10 @@ def _lost(script: ScriptDirectory) -> str | None:
             script.get_heads()
         except KeyError as missing:
             return str(missing.args[0])
+        except Exception as error:  # a file that is loaded may raise anything
+            name = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
+            line = str(error).partition("\n")[0]
+            raise CoinsError(f"{script.dir} cannot be read: {name}{line}") from error
     return None
 
 
@@ -223,9 +288,9 @@ def _locations(script: ScriptDirectory) -> list[Path]:
 
 
 def _ids(script: ScriptDirectory) -> list[str]:
-    texts = [
-        path.read_text("utf-8", errors="replace")
-        for place in _locations(script)
-        for path in place.glob("*.py")
-    ]
-    return [id_ for text in texts for id_ in _ID_LINE.findall(text)]
+    return [id_ for text in _texts(script) for id_ in _ID_LINE.findall(text)]
+
+
+def _texts(script: ScriptDirectory) -> list[str]:
+    paths = [path for place in _locations(script) for path in place.glob("*.py")]
+    return [path.read_text("utf-8", errors="replace") for path in paths]

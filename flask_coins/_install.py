@@ -10,10 +10,10 @@ import inspect
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import flask_migrate
@@ -23,15 +23,17 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from flask import Flask, appcontext_pushed, current_app, request_started
 
-from ._copies import COPY_ID, Copy, Folder, lost_copy
+from ._copies import COPY_ID, Copy, Folder, environment, holds_copy, lost_copy
+from ._models import OWN_COLUMNS
 from .errors import CoinsError
 
 _BIND = "coins_bind"
-_OWN_COLUMNS = {"coin_log": "once_key", "coin_balance": "earned"}
+_RENAME = "rename it by a revision of your own, and run that with 'flask db upgrade REV'."
 CURES = {
     "coin_log": "move its rows over with 'flask coins adopt'.",
-    "coin_balance": "give it another name.",
+    "coin_balance": _RENAME,
 }
+_ADOPTED_COLUMNS = {"user_id", "amount", "reason", "created_at"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Standing:
     """Revisions in the folder that make coin tables and that the database has not run."""
     unknown: tuple[str, ...]
     """Revisions that the database has run and the folder does not hold."""
+
+
+class _Found(NamedTuple):
+    """What the database that holds the coins has."""
+
+    heads: tuple[str, ...]
+    """The revisions that it has run."""
+    foreign: dict[str, str]
+    """Tables that only have the name of ours, and what to do about each."""
+    absent: list[str]
+    """Those of our tables that are not there."""
+    version_table: str | None
+    """Where ``env.py`` seems to keep the revisions, when Flask-Migrate is not told."""
 
 
 def connect(app: Flask, bind_key: str | None = None) -> None:
@@ -80,30 +95,42 @@ def standing(directory: str | Path | None = None) -> Standing:
     Raises CoinsError when there is no folder, or when it does not load.
     """
     folder = Folder(_config(directory))
-    heads, _ = _look()
+    heads = _look().heads
     run = folder.ancestors(head for head in heads if head in folder.revisions)
-    ours = {script.revision for script in folder.copies.values()}
-    if folder.own_way:
-        ours.add(folder.own_way)
     return Standing(
         missing=tuple(revision.id for revision in folder.absent),
         uncommitted=_uncommitted(Path(script.path) for script in folder.copies.values()),
-        pending=tuple(sorted(ours - run)),
+        pending=tuple(sorted(folder.makers - run)),
         unknown=tuple(head for head in heads if head not in folder.revisions),
     )
 
 
 def engine() -> sa.Engine:
-    """The engine of the bind that holds the coins of the current app."""
+    """The engine of the bind that holds the coins of the current app.
+
+    Raises CoinsError when the app has no such bind.
+    """
     engines: dict[str | None, sa.Engine] = current_app.extensions["sqlalchemy"].engines
-    return engines[_bind_key()]
+    bind_key = _bind_key()
+    if bind_key not in engines:
+        meant = f"key {bind_key!r} of SQLALCHEMY_BINDS" if bind_key else "SQLALCHEMY_DATABASE_URI"
+        raise CoinsError(f"The coins are to be kept under the {meant}, which is not set.")
+    return engines[bind_key]
 
 
 def is_foreign(inspector: sa.Inspector, name: str) -> bool:
     """Whether the database's table ``name`` has only the name of the package's."""
-    if not inspector.has_table(name):
-        return False
-    return all(column["name"] != _OWN_COLUMNS[name] for column in inspector.get_columns(name))
+    return inspector.has_table(name) and not OWN_COLUMNS[name] <= _columns(inspector, name)
+
+
+def cure(inspector: sa.Inspector, name: str) -> str:
+    """What to do about the foreign table ``name``: only a log of coins can be adopted."""
+    adoptable = name != "coin_log" or _columns(inspector, name) >= _ADOPTED_COLUMNS
+    return CURES[name] if adoptable else _RENAME
+
+
+def _columns(inspector: sa.Inspector, name: str) -> set[str]:
+    return {column["name"] for column in inspector.get_columns(name)}
 
 
 def _hook(app: Flask) -> bool:
@@ -132,10 +159,22 @@ def _on_configure(config: Config) -> Config:
     there = Path(config.get_main_option("script_location") or "", "env.py").exists()
     if there and _BIND in current_app.extensions and _upgrades_to_head():
         try:
-            _before_upgrade(config)
+            if _is_for_coins(config):
+                _before_upgrade(config)
         except CoinsError as error:
             raise CommandError(str(error)) from error
     return config
+
+
+def _is_for_coins(config: Config) -> bool:
+    """Whether copies go into this folder: beside the app's own, another serves another database.
+
+    Where the app's own is not there, or is the package's (in a checkout), there is but this one.
+    """
+    place = Path(config.get_main_option("script_location") or "").resolve()
+    own = Path(current_app.extensions["migrate"].migrate.directory).resolve()
+    alone = not (own / "env.py").exists() or own == environment()
+    return place == own or alone or holds_copy(config)
 
 
 def _upgrades_to_head() -> bool:
@@ -156,45 +195,67 @@ def _upgrades_to_head() -> bool:
 def _before_upgrade(config: Config) -> None:
     bind_key = _bind_key()
     allowed = bool(current_app.config.get("COINS_INSTALL_MIGRATIONS", True))
-    heads, foreign = _look()
+    found = _look()
     if allowed:
-        _refuse(foreign)
+        _refuse(found.foreign)
         _tell(_restore(config, bind_key))
     folder = Folder(config)
-    if folder.absent and (obstacle := _obstacle(folder, allowed, bind_key)):
+    if folder.absent and (obstacle := _obstacle(folder, found, allowed, bind_key)):
         click.echo(f"Flask-Coins: {folder.absent[0].id} was not copied: {obstacle}", err=True)
         return
-    _refuse(foreign)
+    _refuse(found.foreign)
     copies = folder.missing(bind_key)
-    if _all_known(folder, heads, copies):
+    if _all_known(folder, found.heads, copies):
         _tell([copy.write() for copy in copies])
+        if not copies and found.absent and folder.makers <= folder.ancestors(found.heads):
+            click.echo(f"Flask-Coins: {_lost_tables(found, folder)}", err=True)
 
 
-def _obstacle(folder: Folder, allowed: bool, bind_key: str | None) -> str | None:
+def _lost_tables(found: _Found, folder: Folder) -> str:
+    return (
+        f"the database has no {' and no '.join(found.absent)}, though it has run "
+        f"{' and '.join(sorted(folder.makers))}: 'flask db migrate' writes a revision that helps."
+    )
+
+
+def _obstacle(folder: Folder, found: _Found, allowed: bool, bind_key: str | None) -> str | None:
     if not allowed:
         return "run 'flask coins install' (COINS_INSTALL_MIGRATIONS is off)."
     if len(folder.heads) > 1:
         return "there are several heads. Join them, or run 'flask coins install --head REV'."
     if bind_key and "engine_name" not in Path(folder.script.dir, "env.py").read_text("utf-8"):
         return f"the bind {bind_key!r} needs an env.py as 'flask db init --multidb' writes it."
+    if found.version_table and not found.absent:
+        return (
+            f"env.py seems to keep the revisions in {found.version_table}. Name it in "
+            f"Migrate(app, db, version_table={found.version_table!r}) instead; if it is another "
+            "app's, run 'flask coins install'."
+        )
     return None
 
 
-def _look() -> tuple[tuple[str, ...], list[str]]:
-    """What the database has run, and its tables that only have the name of ours."""
+def _look() -> _Found:
     arguments = current_app.extensions["migrate"].configure_args
     table = {key: arguments[key] for key in arguments if key.startswith("version_table")}
     with engine().connect() as connection:
         heads = MigrationContext.configure(connection, opts=table).get_current_heads()
         inspector = sa.inspect(connection)
-        return heads, [name for name in _OWN_COLUMNS if is_foreign(inspector, name)]
+        others = [name for name in inspector.get_table_names() if not heads]
+        versions = [name for name in others if _columns(inspector, name) == {"version_num"}]
+        named = table.get("version_table", "alembic_version")
+        return _Found(
+            heads,
+            {it: cure(inspector, it) for it in OWN_COLUMNS if is_foreign(inspector, it)},
+            [name for name in OWN_COLUMNS if not inspector.has_table(name)],
+            next((name for name in versions if name != named), None),
+        )
 
 
-def _refuse(foreign: Iterable[str]) -> None:
-    for name in foreign:
+def _refuse(foreign: Mapping[str, str]) -> None:
+    for name, remedy in foreign.items():
         raise CoinsError(
             f"The database holds a table {name} that is not Flask-Coins' own, nothing was changed: "
-            f"{CURES[name]}"
+            f"{remedy}"
         )
 
 
@@ -207,20 +268,27 @@ def _all_known(folder: Folder, heads: Iterable[str], copies: Iterable[Copy]) -> 
     unknown = [head for head in heads if head not in known]
     for copy_id in unknown:
         if COPY_ID.fullmatch(copy_id):
+            remedy = _other_cure(folder, copy_id, alone=len(unknown) == len(list(heads)) == 1)
             raise CoinsError(
                 f"The database has run {copy_id}, which is not in {folder.script.dir}, nothing was "
-                f"changed: restore its file from version control{_other_cure(folder, copy_id)}."
+                f"changed: restore its file from version control{remedy}."
             )
     return not unknown
 
 
-def _other_cure(folder: Folder, copy_id: str) -> str:
+def _other_cure(folder: Folder, copy_id: str, *, alone: bool) -> str:
+    """The lost copy made again; or, where another has its place, the database put before it."""
     parent = folder.parent_of(copy_id)
-    if parent is None or not any(copy_id.startswith(each.id) for each in folder.absent):
+    if parent is None:
         return ""
     option = "" if folder.script.dir == "migrations" else f" -d {folder.script.dir}"
-    merge = "" if [parent] == folder.heads else " and then 'flask db merge heads'"
-    return f", or run 'flask coins install{option} --head {parent}'{merge}"
+    if any(copy.id == copy_id for copy in folder.missing(_bind_key(), parent)):
+        merge = "" if [parent] == folder.heads else " and then 'flask db merge heads'"
+        return f", or run 'flask coins install{option} --head {parent}'{merge}"
+    if alone and (other := folder.copies.get(copy_id[:10])):
+        stamp = f"'flask db stamp{option} --purge {parent}' and then 'flask db upgrade{option}'"
+        return f", or, as {other.revision} makes the same tables and keeps those that are there, run {stamp}"
+    return ""
 
 
 def _restore(config: Config, bind_key: str | None) -> list[Path]:

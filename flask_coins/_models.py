@@ -20,6 +20,12 @@ from .errors import CoinsError
 MAX_AMOUNT = 999_999_999_999_999
 """The largest amount and balance: fifteen digits, the integers of RFC 9651."""
 
+OWN_COLUMNS = {
+    "coin_balance": {"user_id", "balance", "earned", "spent"},
+    "coin_log": {"user_id", "amount", "balance_after", "once_key"},
+}
+"""By these our tables are told from others of the same name."""
+
 _copies: WeakSet[sa.Table] = WeakSet()
 _BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _DATETIME = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
@@ -129,23 +135,37 @@ def copy_tables(metadata: sa.MetaData) -> sa.Table:
     """Put plain copies of both tables into a host's ``metadata``; the log's is returned.
 
     Their types are SQLAlchemy's own, so that a revision made by autogenerate imports nothing of
-    ours and still loads after Flask-Coins has been uninstalled.
+    ours and still loads after Flask-Coins has been uninstalled. They stand in the default schema,
+    and take the place of what ``db.reflect()`` has read of our own tables.
     """
-    for table in (balances, log):
-        there = metadata.tables.get(table.name)
-        if there is not None and there not in _copies:
-            raise CoinsError(
-                f"A table named {table.name!r} of another make stands in db.metadata. Remove that"
-                " model from your code; 'flask coins adopt' then moves its rows over."
-            )
-        if there is None:
-            _copy(table, metadata)
-    return metadata.tables[log.name]
+    _copied(balances, metadata)
+    return _copied(log, metadata)
 
 
-def _copy(table: sa.Table, metadata: sa.MetaData) -> None:
-    copy = table.to_metadata(metadata)
+def _copied(table: sa.Table, metadata: sa.MetaData) -> sa.Table:
+    there = metadata.tables.get(table.name)
+    if there is None:
+        return _copy(table, metadata)
+    if there in _copies:
+        return there
+    if not OWN_COLUMNS[table.name] <= set(there.columns.keys()):
+        raise CoinsError(
+            f"A table named {table.name!r} of another make stands in db.metadata. Remove that"
+            " model from your code; 'flask coins adopt' then moves its rows over."
+        )
+    metadata.remove(there)
+    return _copy(table, metadata)
+
+
+def _copy(table: sa.Table, metadata: sa.MetaData) -> sa.Table:
+    # to_metadata() takes no BLANK_SCHEMA, and would put the copy into the schema of the metadata.
+    schema, metadata.schema = metadata.schema, None
+    try:
+        copy = table.to_metadata(metadata)
+    finally:
+        metadata.schema = schema
     _copies.add(copy)
     for column in copy.columns:
         if isinstance(column.type, UtcDateTime):
             column.type = _DATETIME
+    return copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import subprocess
@@ -28,7 +29,9 @@ CONVENTION = {
 }
 CHECKS = {"autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]}
 AUTHOR = "op.create_table('author', sa.Column('id', sa.Integer, primary_key=True))"
-OLD_LOG = "CREATE TABLE coin_log (user_id INTEGER, amount INTEGER)"
+OLD_LOG = "CREATE TABLE coin_log (user_id INTEGER, amount INTEGER, reason TEXT, created_at TEXT)"
+OTHER_LOG = "CREATE TABLE coin_log (id INTEGER, mint TEXT)"
+MAKE_BALANCE = "op.create_table('coin_balance', sa.Column('user_id', sa.Integer))"
 DIGEST_OF_NOTHING = "e3b0c442"
 
 
@@ -217,6 +220,44 @@ def test_coins_on_a_bind_need_an_env_that_knows_it(tmp_path: Path, host: Host) -
     assert host.files() == {}
 
 
+@pytest.fixture
+def second(grown: Host, tmp_path: Path) -> Host:
+    """A folder beside ``grown``'s, for another database; ``grown.db`` reaches it by ``-d``."""
+    other = Host(tmp_path / "other", f"sqlite:///{tmp_path / 'other.sqlite3'}").init()
+    other.revision("20250101_a", None, AUTHOR)
+    return other
+
+
+@pytest.mark.parametrize("coins_first", [True, False])
+def test_a_second_folder_is_left_alone(grown: Host, second: Host, coins_first: bool) -> None:
+    if coins_first:
+        grown.upgraded()
+    grown.url, url = second.url, grown.url
+    before = second.files()
+    ran = grown.db("upgrade", "-d", str(second.migrations))
+    assert (ran.code, second.files()) == (0, before)
+    assert "Flask-Coins" not in ran.text
+    assert second.tables() == {"alembic_version", "author"}
+    grown.url = url
+    assert "coin_log" in grown.upgraded().tables()
+
+
+def test_a_second_folder_with_a_copy_is_kept_up(grown: Host, second: Host) -> None:
+    (path,) = copy(grown, directory=second.migrations)
+    path.rename(path.with_suffix(".lost"))
+    second.revision("20250102_a", path.name[:19])
+    grown.url = second.url
+    assert grown.db("upgrade", "-d", str(second.migrations)).code == 0
+    assert path.exists()
+    assert "coin_log" in second.tables()
+
+
+def test_the_only_folder_there_is_gets_the_copy(host: Host, tmp_path: Path) -> None:
+    host.migrations.rename(tmp_path / "elsewhere")
+    assert host.db("upgrade", "-d", str(tmp_path / "elsewhere")).code == 0
+    assert "coin_log" in host.tables()
+
+
 # -- what copies nothing ---------------------------------------------------------------------
 
 
@@ -279,6 +320,16 @@ def test_numbered_parents_get_a_digest_for_they_begin_alike(grown: Host) -> None
     assert grown.upgraded().heads() == [f"coins_0001_{digest}"]
 
 
+@pytest.mark.parametrize(
+    "parents", [("202401010900", "202401010930"), ("0123456789ab", "0123456700ff")]
+)
+def test_parents_that_begin_alike_give_different_ids(host: Host, parents: tuple[str, str]) -> None:
+    host.revision(parents[0], None)
+    first = copy(host, check=True)
+    host.revision(parents[1], parents[0])
+    assert copy(host, check=True) != first
+
+
 def test_the_same_parent_gives_the_same_bytes(tmp_path: Path) -> None:
     hosts = [Host(tmp_path / name, f"sqlite:///{tmp_path / name}.sqlite3") for name in "ab"]
     for host in hosts:
@@ -314,6 +365,29 @@ def test_a_lost_copy_on_which_others_build_comes_back_identical(grown: Host) -> 
     before = grown.upgraded().files()
     grown.copy().unlink()
     assert grown.upgraded().files() == before
+
+
+@pytest.mark.parametrize(
+    "parents", [["202401010900", "202401010930"], ["0123456789ab", "1123456789ab"]]
+)
+def test_a_lost_copy_comes_back_under_its_own_parent(host: Host, parents: list[str]) -> None:
+    host.revision(parents[0], None)
+    host.revision(parents[1], parents[0])
+    host.upgraded().revision("on_it", host.heads()[0])
+    before = host.upgraded().files()
+    host.copy().unlink()
+    assert host.upgraded().files() == before
+
+
+def test_a_lost_copy_that_may_stand_under_two_parents_does_not_come_back(host: Host) -> None:
+    host.revision("0123456789ab", None)
+    host.upgraded().revision("on_it", host.heads()[0])
+    host.copy().unlink()
+    host.revision("0123456700ff", "0123456789ab")
+    before = host.files()
+    ran = host.db("upgrade")
+    assert (ran.code, host.files()) == (1, before)
+    assert "on which others build: restore its file from version control" in ran.text
 
 
 def test_a_lost_copy_whose_parent_is_gone_too_stops_with_the_cure(grown: Host) -> None:
@@ -352,6 +426,21 @@ def test_the_printed_cure_works(lost: Host) -> None:
     assert "book" in lost.upgraded().tables()
 
 
+def test_a_copy_that_was_never_committed_gives_way_to_another(grown: Host) -> None:
+    grown.upgraded().copy().unlink()
+    grown.execute("INSERT INTO coin_balance VALUES ('1', 'coins', 5, 5, 0, '2026-01-01')")
+    grown.revision("20240102_a", "20240101_b", AUTHOR.replace("author", "book"))
+    copy(grown)
+    said = grown.db("upgrade").text
+    assert f"as {grown.heads()[0]} makes the same tables and keeps those that are there" in said
+    stamp = re.search(r"'flask db (stamp -d \S+ --purge 20240101_b)' and then 'flask db up", said)
+    assert stamp
+    assert grown.db(*stamp[1].split()).code == 0
+    assert {"book", "coin_log"} <= grown.upgraded().tables()
+    assert grown.at() == set(grown.heads())
+    assert grown.execute("SELECT balance FROM coin_balance") == [(5,)]
+
+
 def test_an_unknown_revision_of_the_hosts_is_left_to_alembic(grown: Host) -> None:
     grown.execute("UPDATE alembic_version SET version_num = 'gone'")
     before = grown.files()
@@ -369,17 +458,115 @@ def test_a_coin_log_of_another_make_stops_before_anything_changes(grown: Host) -
     assert "book" not in grown.tables()
 
 
-def test_a_coin_balance_of_another_make_stops_too(grown: Host) -> None:
-    grown.execute("CREATE TABLE coin_balance (user_id INTEGER)")
-    assert "coin_balance that is not Flask-Coins' own" in grown.db("upgrade").text
+@pytest.mark.parametrize(
+    "table",
+    [
+        "coin_balance (user_id INTEGER)",
+        "coin_balance (user_id INTEGER, earned INTEGER)",
+        "coin_log (id INTEGER, mint TEXT)",
+        "coin_log (user_id INTEGER, amount INTEGER, once_key TEXT)",
+    ],
+)
+def test_a_table_that_cannot_be_adopted_is_to_be_renamed(grown: Host, table: str) -> None:
+    grown.execute(f"CREATE TABLE {table}")
+    said = grown.db("upgrade").text
+    assert f"{table.partition(' ')[0]} that is not Flask-Coins' own" in said
+    assert "rename it by a revision of your own, and run that with 'flask db upgrade REV'" in said
+    assert "adopt" not in said
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(host: Host) -> None:
-    (host.versions / "coins_0001_e3b0c442_create_the_coin_tables.part").mkdir()
+def test_the_cure_for_a_table_of_another_make_works_here_and_on_a_new_database(
+    grown: Host, tmp_path: Path
+) -> None:
+    grown.revision("20240102_a", "20240101_b", MAKE_BALANCE)
+    assert grown.db("upgrade", "20240102_a").code == 0
+    assert "coin_balance" in grown.db("upgrade").text
+    grown.revision("20240102_b", "20240102_a", "op.rename_table('coin_balance', 'mine')")
+    assert grown.db("upgrade", "20240102_b").code == 0
+    assert {"mine", "coin_balance", "coin_log"} <= grown.upgraded().tables()
+    grown.url = f"sqlite:///{tmp_path / 'new.sqlite3'}"
+    assert {"mine", "coin_balance", "coin_log"} <= grown.upgraded().tables()
+
+
+def test_tables_that_were_dropped_are_never_passed_over_in_silence(host: Host) -> None:
+    host.upgraded().options.update(coins=False)
+    assert host.db("migrate", "-m", "remove").code == 0
+    assert not {"coin_log", "coin_balance"} & host.upgraded().tables()
+    host.options["coins"] = True
+    said = host.db("upgrade").text
+    assert "has no coin_balance and no coin_log, though it has run coins_0001_e3b0c442" in said
+    assert "'flask db migrate'" in said
+    assert host.db("migrate", "-m", "again").code == 0
+    assert "Flask-Coins" not in host.db("upgrade").text
+    assert {"coin_log", "coin_balance"} <= host.tables()
+    assert "Flask-Coins" not in host.db("upgrade").text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     ran = host.db("upgrade")
     assert ran.code == 1
-    assert "cannot be written (Is a directory): run 'flask coins install'" in ran.text
-    assert host.files() == {}
+    assert "cannot be written (No space left on device): run 'flask coins install'" in ran.text
+    assert list(host.versions.iterdir()) == []
+
+
+def test_processes_that_copy_together_do_not_fail_each_other(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def overtaken(path: Path, data: bytes) -> int:
+        monkeypatch.setattr(Path, "write_bytes", write)
+        written = write(path, data)
+        assert host.db("upgrade").code == 0
+        return written
+
+    monkeypatch.setattr(Path, "write_bytes", overtaken)
+    assert host.upgraded().heads() == [host.copy().name[:19]]
+    assert [path for path in host.versions.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_version_table_that_only_the_env_names_is_told_before_a_copy(grown: Host) -> None:
+    env = grown.migrations / "env.py"
+    old = "target_metadata=get_metadata(),"
+    env.write_text(env.read_text().replace(old, f"{old} version_table='mine',"))
+    grown.execute("DROP TABLE author", "DROP TABLE alembic_version")
+    grown.upgraded().copy().unlink()
+    grown.revision("20240102_a", "20240101_b")
+    before = grown.files()
+    ran = grown.db("upgrade")
+    assert (ran.code, grown.files()) == (1, before)
+    assert "Name it in Migrate(app, db, version_table='mine') instead" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("revision = 5 +", "SyntaxError: invalid syntax (broken.py, line 1)"),
+        ("foo = 1", "Could not determine revision id"),
+        ("revision = 'a'; down_revision = 'a'", "(a)"),
+    ],
+)
+def test_a_revision_that_cannot_be_read_is_one_line(host: Host, text: str, said: str) -> None:
+    (host.versions / "broken.py").write_text(text)
+    with pytest.raises(CoinsError, match="migrations cannot be read: ") as caught:
+        copy(host)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert host.db("upgrade").code == 1
+
+
+def test_a_bind_that_is_not_there_is_one_line(host: Host) -> None:
+    host.options["bind_key"] = "nope"
+    ran = host.db("upgrade")
+    assert (ran.code, host.files()) == (1, {})
+    assert "under the key 'nope' of SQLALCHEMY_BINDS, which is not set" in ran.text
 
 
 # -- by hand ---------------------------------------------------------------------------------

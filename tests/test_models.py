@@ -11,7 +11,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from flask_coins import CoinsError
+from flask_coins import Coins, CoinsError
 from flask_coins._models import Base, CoinEntry, UtcDateTime, balances, copy_tables, log
 
 from .apps import NOON
@@ -176,6 +176,28 @@ def test_copies_are_plain_and_made_once(app: Flask, db: SQLAlchemy) -> None:
     assert type(copy.c.created_at.type).__module__.startswith("sqlalchemy.")
     assert {i.name for i in copy.indexes} == {i.name for i in log.indexes}
     assert Base.metadata is not db.metadata
+
+
+def test_a_schema_of_the_hosts_metadata_is_not_that_of_the_coins() -> None:
+    app = Flask("host")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db = SQLAlchemy(app, metadata=sa.MetaData(schema="elsewhere"))
+    coins = Coins(app, db)
+    assert db.metadata.schema == "elsewhere"
+    with app.app_context():
+        db.create_all()
+        assert coins.award(7, 5).balance == 5
+        db.session.rollback()
+
+
+def test_what_was_reflected_of_our_own_tables_gives_way_to_the_copies() -> None:
+    engine, metadata = sa.create_engine("sqlite://"), sa.MetaData()
+    Base.metadata.create_all(engine)
+    metadata.reflect(engine)
+    assert copy_tables(metadata) is metadata.tables["coin_log"]
+    assert {i.name for i in metadata.tables["coin_log"].indexes} == {i.name for i in log.indexes}
+    assert isinstance(metadata.tables["coin_balance"].c.earned.type, sa.BigInteger)
+    assert copy_tables(metadata) is metadata.tables["coin_log"]
 
 
 @pytest.mark.parametrize("name", ["coin_log", "coin_balance"])

@@ -31,34 +31,48 @@ def text(length: int) -> sa.String:
 def upgrade(engine_name: str = bind_key) -> None:
     if engine_name != bind_key:
         return
-    if not columns_of("coin_balance"):
+    if not is_there("coin_balance", "user_id", "balance", "earned", "spent"):
         create_coin_balance()
-    if "once_key" not in columns_of("coin_log"):
-        drop_another_coin_log()
+    if not is_there("coin_log", "user_id", "amount", "balance_after", "once_key"):
         create_coin_log()
 
 
 def downgrade(engine_name: str = bind_key) -> None:
     if engine_name != bind_key:
         return
-    op.drop_table("coin_log")
-    op.drop_table("coin_balance")
+    # Where branches with a copy each were merged, another copy may have dropped them.
+    for table in ("coin_log", "coin_balance"):
+        if op.get_context().as_sql or columns_of(table):
+            op.drop_table(table)
 
 
-def columns_of(table: str) -> list[str]:
+def columns_of(table: str) -> set[str]:
     """The names of an existing table's columns; none are known offline."""
     if op.get_context().as_sql:
-        return []
+        return set()
     inspector = sa.inspect(op.get_bind())
     if not inspector.has_table(table):
-        return []
-    return [column["name"] for column in inspector.get_columns(table)]
+        return set()
+    return {column["name"] for column in inspector.get_columns(table)}
+
+
+def is_there(table: str, *own_columns: str) -> bool:
+    """Whether the table is there. One of another make goes if it is an empty coin_log."""
+    found = columns_of(table)
+    if found >= set(own_columns):
+        return True
+    if found and table == "coin_balance":
+        raise CommandError(
+            "The table coin_balance is not Flask-Coins' own: "
+            "rename it by a revision of your own that comes before this one."
+        )
+    if found:
+        drop_another_coin_log()
+    return False
 
 
 def drop_another_coin_log() -> None:
     """Make room: only an empty table goes, as an older revision of the app may have made it."""
-    if not columns_of("coin_log"):
-        return
     if op.get_bind().scalar(sa.text("SELECT COUNT(*) FROM coin_log")):
         raise CommandError(
             "The table coin_log is not Flask-Coins' own, and it holds rows: "
