@@ -275,7 +275,7 @@ def test_a_failed_receiver_does_not_hide_that_the_hosts_work_is_lost(
             fails(db.session())
         db.session.execute(sa.select(log))
 
-    @award_once(10, "goal", user=7)
+    @award_once(10, "goal", user="7")
     def complete_goal() -> None:
         raise ZeroDivisionError
 
