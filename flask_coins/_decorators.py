@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import string
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from inspect import Parameter, iscoroutinefunction, signature
+from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
 from typing import Any, NamedTuple, NoReturn, TypeVar
+from uuid import UUID
 
 from flask import Request, has_request_context, request
 from flask.views import View
-from werkzeug.local import LocalProxy
 
 from . import _checks
 from ._claims import Claim
+from ._hints import both_ways, hinting, refuse_direct_call
 from ._ledger import Movement
 from ._rewards import remember_value, remember_view
+from ._sources import called, check_callable, constant, names_in, reads_value
 from ._state import State, current_state
 from ._visit import UNASKED, Due, status_of
 from .errors import InvalidAmount, InvalidInput, InvalidSubject
@@ -27,6 +28,7 @@ from .windows import Window, parse
 
 V = TypeVar("V", bound=Callable[..., Any])
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 
 class Order(NamedTuple):
@@ -82,12 +84,21 @@ class Rule:
         if self.when is not None and not callable(self.when):
             raise InvalidInput(f"when must be a callable of one argument, not {self.when!r}.")
         if self.subject is not None and not callable(self.subject):
-            _checks.subject(self.subject)
+            _checks.subject(constant(self.subject))
         if self.user is not None and not callable(self.user):
-            _checks.user_id(self.user)
+            if not isinstance(self.user, str | UUID):
+                raise InvalidInput(
+                    "The user of a rule is a text or a callable that reads them from a view, not"
+                    f" {_checks.shown(self.user)}. {both_ways(self._name)}"
+                )
+            _checks.user_id(constant(self.user))
         for name in ("amount", "when", "user", "subject"):
-            _names_in(getattr(self, name))
-            _check_callable(name, getattr(self, name))
+            names_in(getattr(self, name))
+            check_callable(name, getattr(self, name))
+
+    @property
+    def _name(self) -> str:
+        return "award" if self.window is None else "award_once"
 
     # -- as a decorator -----------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class Rule:
         if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
             return
         for template in (self.subject, self.user):
-            for name in _names_in(template):
+            for name in names_in(template):
                 if name not in parameters:
                     raise InvalidInput(
                         f"{template!r} names {name!r}, but the arguments of"
@@ -153,9 +164,10 @@ class Rule:
                 raise InvalidSubject(
                     f"{self.reason!r} reads its subject from a view: pass subject=."
                 )
-            subject = self.subject
+            subject = constant(self.subject)
         state = current_state()
-        state.rules_in_use[id(self)] = self
+        if self.module:
+            state.rules_in_use.setdefault(hash(self.listed_as), self)
         movement = state.movement(
             user,
             self.amount if amount is None else amount,
@@ -171,7 +183,9 @@ class Rule:
 
     def counts(self, value: Any) -> bool:
         """Whether method and ``when`` agree that ``value``, no error, earned something."""
-        return self._method_counts() and (self.when is None or bool(self.when(value)))
+        if not self._method_counts():
+            return False
+        return self.when is None or bool(called("when", self.when, value))
 
     def _method_counts(self) -> bool:
         if not has_request_context():
@@ -184,32 +198,42 @@ class Rule:
         route = current.url_rule
         return route is None or not WRITING & (route.methods or set())
 
-    def refused_again(self, state: State, due: Due) -> bool:
+    def refused_again(self, state: State, due: Due, answer: Any) -> bool:
         """Tell a refusal that this process knows: the short way, which most requests go.
 
         It decides as :meth:`order` does, for a rule that asks the view for nothing. Where it does
         not know, the user that it asked for is left in ``due``.
         """
-        if not self._is_plain or due.view is None or not has_request_context():
+        if due.view is None:
             return False
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if current.method not in (self.methods or WRITING):
+        try:
+            method = request._get_current_object().method  # type: ignore[attr-defined]
+        except RuntimeError:  # outside of a request
             return False
-        due.user = state.current_user()
-        if type(due.user) not in (int, str) or not state.knows_refusals():
+        if method not in self._short_methods:
             return False
-        due.shortly = (self._token, due.user)
-        refusal = state.refusals.get(due.shortly, state.clock())
-        if refusal is not None:
-            due.context.setdefault("coins_receipts", []).append(refusal)
-            if award_refused.receivers:
-                send(state.app, refusal, str(due.user))
-        return refusal is not None
+        if type(answer) is not str and status_of(answer) >= 400:
+            return False
+        loader = state.loaders.current_user
+        due.user = user = loader() if loader else state.current_user()
+        if type(user) not in (int, str) or not state.knows_refusals():
+            return False
+        due.shortly = shortly = (self._token, user)
+        refusal = state.refusals.get(shortly, state.clock())
+        if refusal is None:
+            return False
+        due.context.setdefault("coins_receipts", []).append(refusal)
+        if award_refused.receivers:
+            send(state.app, refusal, str(user))
+        return True
 
     @cached_property
-    def _is_plain(self) -> bool:
+    def _short_methods(self) -> frozenset[str]:
+        """The methods of the short way: none where this rule asks the view for anything."""
         asks = self.when or self.user is not None or callable(self.amount)
-        return not asks and self.window is not None and self.constant_subject is not None
+        if asks or self.window is None or self.constant_subject is None:
+            return frozenset()
+        return self.methods or WRITING
 
     def order(self, state: State, due: Due) -> Order:
         """Who is paid what for this ``due``: the user first, then amount and subject."""
@@ -217,7 +241,7 @@ class Rule:
         if _checks.is_anonymous(user):
             return Order(self.receipt(Outcome.ANONYMOUS))
         user_id = _checks.user_id(user)
-        amount = self.amount(due.value) if callable(self.amount) else self.amount
+        amount = self._read("amount", due)
         if type(amount) is int and amount == 0:
             return Order(self.receipt(Outcome.NOTHING_DUE), user_id)
         subject = "" if self.subject is None else self._subject_of(due)
@@ -233,16 +257,23 @@ class Rule:
 
     def _user_of(self, state: State, due: Due) -> Any:
         if self.user is not None:
-            return _resolved(self.user, due)
+            return self._read("user", due)
         if due.view is None and "user" in due.kwargs:
             return due.kwargs["user"]
         return state.current_user() if due.user is UNASKED else due.user
 
     def _subject_of(self, due: Due) -> str:
-        subject = _resolved(self.subject, due)
+        subject = self._read("subject", due)
         if subject is None:
             raise InvalidSubject(f"The subject of {self.reason!r} came out as None.")
         return _checks.subject(subject)
+
+    def _read(self, name: str, due: Due) -> Any:
+        """The argument ``name`` of this rule, as it is or read from the view of ``due``."""
+        given = getattr(self, name)
+        if reads_value(given):
+            return called(name, given, due.value)
+        return due.fill(given) if isinstance(given, str) else given
 
     # -- how it is listed ---------------------------------------------------------------------
 
@@ -269,70 +300,26 @@ class Rule:
 
     @property
     def _is_constant(self) -> bool:
-        return not callable(self.subject) and not _names_in(self.subject)
+        return not callable(self.subject) and not names_in(self.subject)
 
     @property
     def constant_subject(self) -> str | None:
         """The stored subject if no view is needed to know it."""
         if self.subject is None:
             return ""
-        return _checks.subject(self.subject) if self._is_constant else None
-
-
-def _names_in(template: Any) -> list[str]:
-    """The argument names in a text such as ``"{goal_id}"``."""
-    if not isinstance(template, str):
-        return []
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise InvalidInput(f"{template!r} is no format string: {error}.") from error
-    return [name.partition(".")[0].partition("[")[0] for name in fields]
-
-
-def _reads_value(given: Any) -> bool:
-    """Whether ``given`` is to be called; a proxy such as ``current_user`` only looks like it."""
-    return callable(given) and not isinstance(given, LocalProxy)
-
-
-def _check_callable(name: str, given: Any) -> None:
-    if not _reads_value(given):
-        return
-    if iscoroutinefunction(given):
-        raise InvalidInput(f"{name} cannot be async: it is called, not awaited.")
-    try:
-        parameters = signature(given)
-    except (TypeError, ValueError):  # as for some that are written in C
-        return
-    try:
-        parameters.bind(None)
-    except TypeError:
-        raise InvalidInput(
-            f"{name} must take one argument, the view's return value; {given!r} takes {parameters}."
-        ) from None
-
-
-def _resolved(given: Any, due: Due) -> Any:
-    if _reads_value(given):
-        return given(due.value)
-    return due.fill(given) if _names_in(given) else given
+        return _checks.subject(constant(self.subject)) if self._is_constant else None
 
 
 def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
-    if isinstance(methods, str):
-        raise InvalidInput(f"methods is a list such as ['POST'], not the text {methods!r}.")
-    return None if methods is None else frozenset(method.upper() for method in methods)
+    if methods is None:
+        return None
+    names = list(methods) if isinstance(methods, Iterable) else [None]
+    if isinstance(methods, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidInput(f"methods is a list such as ['POST'], not {_checks.shown(methods)}.")
+    return frozenset(name.upper() for name in names if name)
 
 
-def _refuse_direct_call(name: str, amount: Any, reason: Any, *more: Any) -> None:
-    if more or not isinstance(reason, str):
-        given = ", ".join(map(repr, (amount, reason, *more)))
-        raise InvalidAmount(
-            f"{name}(amount, reason, ...) decorates a view, and got {given}."
-            f" To pay now, call coins.{name}(user, amount, reason, ...)."
-        )
-
-
+@hinting
 def award_once(
     amount: int | Callable[[Any], int],
     reason: str,
@@ -349,16 +336,16 @@ def award_once(
 
     ``amount`` is in coins. ``amount``, ``subject``, ``user`` and ``when`` may be callables of one
     argument, the view's own return value; texts for ``subject`` and ``user`` are formatted with the
-    view's arguments, as in ``"{goal_id}"``. ``window`` is ``"hour"``, ``"day"``, ``"week"`` (ISO
-    8601), ``"month"``, ``"year"``, ``"forever"``, a ``timedelta`` or one of
-    :mod:`flask_coins.windows`.
+    view's arguments, as in ``"{goal_id}"``, and come out as None where such an argument is None.
+    ``window`` is ``"hour"``, ``"day"``, ``"week"`` (ISO 8601), ``"month"``, ``"year"``,
+    ``"forever"``, a ``timedelta`` or one of :mod:`flask_coins.windows`.
 
     The decorated view pays when the method writes (POST, PUT, PATCH, DELETE; GET where its route
     has none of these; or ``methods``), the status is below 400 and ``when`` agrees. It then commits
     ``db.session`` once. Wrong arguments raise :class:`~flask_coins.InvalidInput` where the rule is
     written.
     """
-    _refuse_direct_call("award_once", amount, reason, *more)
+    refuse_direct_call("award_once", amount, reason, *more)
     return Rule(
         amount,
         reason,
@@ -373,6 +360,7 @@ def award_once(
     )
 
 
+@hinting
 def award(
     amount: int | Callable[[Any], int],
     reason: str = "xp_bonus",
@@ -384,15 +372,22 @@ def award(
     currency: str = "coins",
 ) -> Rule:
     """A rule that pays each time; its arguments are those of :func:`award_once`."""
-    _refuse_direct_call("award", amount, reason, *more)
+    refuse_direct_call("award", amount, reason, *more)
     return Rule(
         amount, reason, None, subject, 1, _methods(methods), when, user, currency, _caller()
     )
 
 
 def _caller() -> str:
-    """The module in which a rule is written: it tells whose app the rule belongs to."""
-    return str(sys._getframe(2).f_globals.get("__name__", ""))
+    """The module in which a rule is written: it tells whose app the rule belongs to.
+
+    Nothing for one that a function makes: of those there may be ever more.
+    """
+    frame = sys._getframe(3)
+    while frame.f_code.co_name in _COMPREHENSIONS and frame.f_back:
+        frame = frame.f_back
+    in_function = frame.f_code.co_flags & CO_OPTIMIZED
+    return "" if in_function else str(frame.f_globals.get("__name__", ""))
 
 
 def redirected(value: Any) -> bool:

@@ -7,14 +7,24 @@ from inspect import signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, after_this_request, g, has_request_context
+from flask import (
+    Flask,
+    Response,
+    after_this_request,
+    g,
+    has_request_context,
+    request,
+    request_finished,
+)
 from flask.ctx import AppContext
 from flask.globals import app_ctx
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.orm import Session, SessionTransactionOrigin
 from werkzeug.exceptions import HTTPException
 
-from ._faults import ATTEMPTS, is_transient, repeated
+from ._faults import ATTEMPTS, is_transient, repeated, roll_back
 from ._session import has_entries, has_work
+from ._sources import filled
 from ._state import State, current_state, state_of
 from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
@@ -23,6 +33,16 @@ if TYPE_CHECKING:
     from ._decorators import Order, Rule
 
 UNASKED = object()
+_FIRST = "_coins_first"
+_WAITING = "flask_coins.waiting"
+_RESPONSE = "flask_coins.response"
+
+
+class _CommittedError(Exception):
+    """All was committed, then a listener of the host's raised ``error``: not to be tried again."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def status_of(value: Any) -> int:
@@ -46,12 +66,20 @@ def status_of(value: Any) -> int:
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    value: Any = None
-    """What the rule's callables are given: a view's own return value, or a signal's arguments."""
-    user: Any = UNASKED
-    """Who the current user is, once ``Rule.refused_again`` has asked."""
-    shortly: Any = None
-    """The key under which that remembers a refusal."""
+    __slots__ = (
+        "args",
+        "context",
+        "earlier",
+        "first",
+        "kwargs",
+        "open",
+        "rule",
+        "shortly",
+        "state",
+        "user",
+        "value",
+        "view",
+    )
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -60,12 +88,21 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
+        #: What the rule's callables are given: a view's return value, or a signal's arguments.
+        self.value: Any = None
+        #: Who the current user is, once ``Rule.refused_again`` has asked.
+        self.user: Any = UNASKED
+        #: The key under which that remembers a refusal.
+        self.shortly: Any = None
 
     def __enter__(self) -> Due:
         here: AppContext = app_ctx._get_current_object()  # type: ignore[attr-defined]
-        self.state, self.context = state_of(here.app), vars(here.g)
-        mine: list[Due] = []
-        self.outermost = self.context.setdefault("_coins_due", mine) is mine
+        self.state, self.context = state_of(here.app), here.g.__dict__
+        self.first: Due = self.context.setdefault(_FIRST, self)
+        if self.first is self:
+            self.earlier: list[Due] = []
+            self.open = 0
+        self.first.open += 1
         return self
 
     def __exit__(
@@ -74,25 +111,37 @@ class Due:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        due: list[Due] = self.context["_coins_due"]
-        if self.outermost:
-            del self.context["_coins_due"]
+        # Mostly the first to begin is the last to end; not so where coroutines run side by side.
+        first = self.first
+        first.open -= 1
+        due = first.earlier
+        if not first.open:
+            del self.context[_FIRST]
         if error is not None:
-            for each in [self, *(due if self.outermost else ())]:
+            for each in [self, *(() if first.open else due)]:
                 each.refuse(self.state, Outcome.NOT_EARNED)
             return
         due.append(self)
-        if self.outermost:
-            settle(self.state, due, self.value)
+        if first.open:
+            return
+        value = self.value
+        body = value[0] if value and isinstance(value, tuple) else value
+        if body is None and has_request_context():
+            settle_by_response(self.state, due)
+        else:
+            settle(self.state, due, value if first is self else "")
 
-    def fill(self, template: str) -> str:
-        """``template``, such as ``"{goal_id}"``, with the arguments of the view or signal in it."""
+    def fill(self, template: str) -> str | None:
+        """``template``, such as ``"{goal_id}"``, with the arguments of the view or signal in it.
+
+        None where one of them is None.
+        """
         try:
             try:
-                return template.format(**self.kwargs)
+                return filled(template, self.kwargs)
             except KeyError:
-                return template.format(**self._arguments())
-        except (LookupError, AttributeError) as error:
+                return filled(template, self._arguments())
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"{template!r} of {self.rule.reason!r} cannot be filled: {error!r}."
             ) from error
@@ -117,39 +166,70 @@ class Due:
 def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     """Pay what a signal with the arguments ``sent`` is worth.
 
-    In a request that happens after the view, with the view's own payments if it has any; outside
-    of one at once, and then it is committed unless the session holds work of the host's.
+    In a request that happens after the view, with the view's own payments if it has any; where the
+    response is ready already, and outside of a request, at once.
     """
     due = Due(rule, None, (), sent)
     due.value = sent
-    if "_coins_due" in g:
-        g._coins_due.append(due)
+    state = current_state()
+    if _FIRST in g:
+        g.get(_FIRST).earlier.append(due)
     elif has_request_context():
-        after_this_request(_settling(due))
+        settle_by_response(state, [due])
     else:
-        settle(current_state(), [due], None, joins=True)
+        session = state.open_session()
+        begun = session is not None and session.in_transaction()
+        settle(state, [due], sent, joins=True, begun=begun)
 
 
-def _settling(due: Due) -> Callable[[Response], Response]:
-    def at_the_end(response: Response) -> Response:
-        settle(current_state(), [due], response)
-        return response
+def settle_by_response(state: State, due: Sequence[Due]) -> None:
+    """Pay by the status of the response: as soon as there is one, at once where it has been made."""
+    environ = request.environ
+    if _RESPONSE in environ:
+        settle(state, due, environ[_RESPONSE], joins=True, begun=_begun_by_hand(state))
+    else:
+        environ.setdefault(_WAITING, []).append((state, due))
+        after_this_request(_settle_waiting)
 
-    return at_the_end
+
+def _settle_waiting(response: Response) -> Response:
+    # Each once: where a function after the request fails, Flask calls them all for its 500 again.
+    waiting = request.environ.get(_WAITING)
+    while waiting:
+        state, due = waiting.pop(0)
+        settle(state, due, response)
+    return response
 
 
-def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -> None:
+@request_finished.connect
+def _note_response(sender: Flask, response: Response, **sent: Any) -> None:
+    """Pay what was due too late for ``after_this_request``, and note that it is over."""
+    request.environ[_RESPONSE] = _settle_waiting(response)
+
+
+def _begun_by_hand(state: State) -> bool:
+    """Whether a block of the host's will commit: ``session.begin()`` or ``begin_nested()``."""
+    session = state.open_session()
+    if session is None:
+        return False
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    return transaction is not None and transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
+
+
+def settle(
+    state: State, due: Sequence[Due], answer: Any, joins: bool = False, begun: bool = False
+) -> None:
     """Pay what was earned in one transaction with the view's work, and commit it once.
 
     Nothing is committed or rolled back where ``answer``, what the outermost view returned, is an
     error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
-    host if the host has changed anything.
+    host if the host has changed anything, or has ``begun`` the transaction.
     """
     at_stake, earned = None, due
     try:
-        if len(due) == 1 and status_of(answer) < 400 and due[0].rule.refused_again(state, due[0]):
+        if len(due) == 1 and due[0].rule.refused_again(state, due[0], answer):
             return
-        at_stake = has_work(state.open_session())
+        at_stake = begun or has_work(state.open_session())
         earned = _earned(state, due, answer)
         if not earned:
             return
@@ -159,6 +239,8 @@ def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -
         commits = not (joins and at_stake)
         for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
             state.tell(receipt, user_id)
+    except _CommittedError as late:
+        raise late.error from late.error.__cause__
     except Exception as error:
         _failed(state, earned, error, _lost(state) if at_stake is None else at_stake)
 
@@ -194,7 +276,7 @@ def _pay(
             if commits:
                 _commit(state)
         except BaseException:
-            state.session.rollback()
+            _undone(state.session)
             raise
         return answers
 
@@ -209,19 +291,32 @@ def _commit(state: State) -> None:
     expires, session.expire_on_commit = session.expire_on_commit, False
     try:
         session.commit()
-    except DBAPIError as error:
-        if is_transient(error):
+    except Exception as error:
+        if not _undone(session):
+            raise _CommittedError(error) from error
+        if isinstance(error, DBAPIError) and is_transient(error):
             raise CoinsRetry from error
         raise
     finally:
         session.expire_on_commit = expires
 
 
+def _undone(session: Session) -> bool:
+    """Roll back; False where that came too late, as all was committed."""
+    try:
+        roll_back(session)
+    except InvalidRequestError:
+        if transaction := session.get_transaction():
+            transaction.close()
+        return False
+    return True
+
+
 def _failed(state: State, due: Sequence[Due], error: Exception, at_stake: bool) -> None:
     """Raise, or log and let the view's answer pass: never where the host's own work was lost."""
     session = state.open_session()
     if session is not None and (has_entries(session) or not at_stake):
-        session.rollback()
+        _undone(session)
     app, policy = state.app, state.settings.on_error
     raises = policy == "raise" or (policy is None and (app.debug or app.testing))
     if raises or at_stake or isinstance(error, NoUserError):

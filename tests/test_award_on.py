@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from blinker import Signal
-from flask import Flask, abort, make_response
+from flask import (
+    Flask,
+    Response,
+    abort,
+    make_response,
+    request_finished,
+    stream_with_context,
+)
 from flask_login import LoginManager, UserMixin, login_user, user_logged_in
 from flask_sqlalchemy import SQLAlchemy
 
@@ -176,6 +184,164 @@ def test_a_direct_award_is_work_of_the_hosts(
         assert committed(app) == []
         db.session.rollback()
     assert (committed(app), told) == ([], [])
+
+
+def test_a_transaction_that_the_host_has_begun_is_the_hosts(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal, told: Told
+) -> None:
+    with app.app_context():
+        with db.session.begin():
+            solved.send("host")
+            assert (committed(app), told) == ([], [])
+            db.session.add(note(text="work"))
+        assert (notes(app), committed(app), told.outcomes) == (["work"], [PAID], ["awarded"])
+
+
+def test_a_savepoint_of_the_hosts_takes_the_payment_along(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal, told: Told
+) -> None:
+    with app.app_context():
+        db.session.add(note(text="kept"))
+        savepoint = db.session.begin_nested()
+        solved.send("host")
+        savepoint.rollback()
+        db.session.commit()
+    assert (notes(app), committed(app), told) == (["kept"], [], [])
+
+
+def test_a_host_that_has_only_read_keeps_its_transaction(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal
+) -> None:
+    with app.app_context():
+        db.session.scalar(db.select(note))
+        transaction = db.session().get_transaction()
+        solved.send("host")
+        assert (db.session().get_transaction(), committed(app)) == (transaction, [])
+        db.session.commit()
+    assert committed(app) == [PAID]
+
+
+def test_a_payment_that_fails_in_the_hosts_transaction_is_no_secret(
+    make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins, note: Any
+) -> None:
+    app, signal = make_app(TESTING=False, COINS_ON_ERROR="log"), Signal()
+    coins.award_on(signal, lambda sent: 1 // 0, "broken")
+    with app.app_context():
+        signal.send("host")
+        db.session.scalar(db.select(note))
+        with pytest.raises(ZeroDivisionError):
+            signal.send("host")
+
+
+# -- after the view -------------------------------------------------------------------------------
+
+
+def _after_request(app: Flask, send: Callable[[], Any]) -> None:
+    @app.after_request
+    def receive(response: Response) -> Response:
+        send()
+        return response
+
+
+def _finished(app: Flask, send: Callable[[], Any]) -> None:
+    request_finished.connect(lambda *args, **sent: send(), app, weak=False)
+
+
+def _teardown(app: Flask, send: Callable[[], Any]) -> None:
+    app.teardown_request(lambda error: send() and None)
+
+
+@contextmanager
+def _answered(app: Flask) -> Iterator[None]:
+    """A request whose response is ready, and whose context is still there."""
+    with app.test_request_context("/", method="POST"):
+        request_finished.send(app, response=make_response("done"))
+        yield
+
+
+LATE = pytest.mark.parametrize("late", [_after_request, _finished, _teardown])
+
+
+@LATE
+@pytest.mark.parametrize(("rule", "before"), [(BONUS, [("ada", 5, "bonus", "")]), (_plain, [])])
+def test_what_is_sent_after_the_view_is_paid_too(
+    app: Flask, solved: Signal, told: Told, late: Any, rule: Any, before: list[Any]
+) -> None:
+    late(app, lambda: solved.send("host"))
+    visit(app, rule)
+    assert committed(app) == [*before, PAID]
+    assert set(told.outcomes) == {"awarded"}
+
+
+@LATE
+def test_what_is_sent_after_an_error_is_not(
+    app: Flask, solved: Signal, told: Told, late: Any
+) -> None:
+    late(app, lambda: solved.send("host"))
+    visit(app, _plain, ("no", 400))
+    assert (committed(app), told.outcomes) == ([], ["not_earned"])
+
+
+@LATE
+def test_what_is_sent_after_a_view_that_has_read_is_committed(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal, late: Any
+) -> None:
+    late(app, lambda: solved.send("host"))
+    visit(app, _plain, lambda: str(db.session.scalar(db.select(note))))
+    assert committed(app) == [PAID]
+
+
+def test_what_is_sent_in_a_block_after_the_view_is_the_blocks(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal
+) -> None:
+    with _answered(app), db.session.begin():
+        solved.send("host")
+        assert committed(app) == []
+        db.session.add(note(text="work"))
+    assert (notes(app), committed(app)) == (["work"], [PAID])
+
+
+def test_work_left_open_is_not_committed_by_what_is_sent_later(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal
+) -> None:
+    with _answered(app):
+        db.session.add(note(text="work"))
+        solved.send("host")
+        assert (notes(app), committed(app)) == ([], [])
+        db.session.rollback()
+
+
+def test_what_a_stream_sends_is_paid(app: Flask, solved: Signal, told: Told) -> None:
+    def stream() -> Iterator[str]:
+        yield "one"
+        solved.send("host")
+        yield "two"
+
+    response = visit(app, _plain, lambda: Response(stream_with_context(stream())))
+    assert (response.text, committed(app), told.outcomes) == ("onetwo", [PAID], ["awarded"])
+
+
+def test_a_request_is_not_paid_twice_when_a_later_function_fails(
+    make_app: Callable[..., Flask], solved: Signal, told: Told
+) -> None:
+    app = make_app(TESTING=False)
+
+    @app.after_request
+    def fail(response: Response) -> Response:
+        return response if response.status_code == 500 else 1 // 0  # type: ignore[return-value]
+
+    assert visit(app, _plain, lambda: str(solved.send("host"))).status_code == 500
+    assert (committed(app), told.outcomes) == ([PAID], ["awarded"])
+
+
+def test_one_request_leaves_nothing_for_the_next(app: Flask, solved: Signal) -> None:
+    with app.app_context():  # a context that spans requests, as in many a test
+        visit(app, _plain, "done")
+        with app.test_request_context("/", method="POST"):
+            solved.send("host")
+            assert committed(app) == []
+            app.process_response(make_response("done"))
+            assert committed(app) == [PAID]
 
 
 # -- what it is told ------------------------------------------------------------------------------

@@ -334,8 +334,33 @@ def test_texts_know_keyword_arguments_of_a_method(app: Flask) -> None:
     assert committed(app) == [("ada", 5, "goal", "g1")]
 
 
+@pytest.mark.parametrize("text", ["{goal_id}", "goal {goal_id!r}", "{goal.id}"])
+def test_a_text_with_nothing_in_it_is_nothing(app: Flask, told: Told, text: str) -> None:
+    arguments = {"goal_id": None, "goal": SimpleNamespace(id=None)}
+    user, subject = award(5, "goal", user=text), award(5, "goal", user="ada", subject=text)
+    with app.test_request_context("/", method="POST"):
+        user(lambda **arguments: "done")(**arguments)
+        with pytest.raises(InvalidSubject, match="came out as None"):
+            subject(lambda **arguments: "done")(**arguments)
+    assert (committed(app), told.outcomes) == ([], ["anonymous"])
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"), [("{{lit}}", "{lit}"), ("{{lit}}{goal_id}", "{lit}7"), ("a}}b", "a}b")]
+)
+def test_braces_are_written_twice(app: Flask, db: SQLAlchemy, text: str, subject: str) -> None:
+    rule = award_once(5, "goal", user="{{ada}}", subject=text)
+    with app.test_request_context("/", method="POST"):
+        rule(lambda goal_id: "done")(goal_id=7)
+        if "goal_id" not in text:
+            assert rule.pay("{ada}").subject == subject
+    assert committed(app) == [("{ada}", 5, "goal", subject)]
+
+
 @pytest.mark.parametrize("field", ["subject", "user"])
-@pytest.mark.parametrize("text", ["{gaol_id}", "{gaol.id}", "{gaol[0]}", "{}", "{0}"])
+@pytest.mark.parametrize(
+    "text", ["{gaol_id}", "{goal_id:{gaol_id}}", "{gaol.id}", "{gaol[0]}", "{}", "{0}"]
+)
 def test_an_unknown_name_fails_at_import(field: str, text: str) -> None:
     rule = award(5, "goal", **{field: text})
     with pytest.raises(InvalidInput, match=r"the arguments of .*view are goal_id"):
@@ -345,14 +370,17 @@ def test_an_unknown_name_fails_at_import(field: str, text: str) -> None:
             return "done"
 
 
-@pytest.mark.parametrize("text", ["{other}", "{self}", "{goal_id.missing}", "{}"])
+@pytest.mark.parametrize(
+    "text",
+    ["{other}", "{self}", "{goal_id.missing}", "{}", "{goal_id:zz}", "{parts:3}", "{parts.}"],
+)
 def test_a_text_that_cannot_be_filled_says_so(app: Flask, text: str) -> None:
     view = award(5, "goal", user="ada", subject=text)(lambda **arguments: "done")
     with (
         app.test_request_context("/", method="POST"),
         pytest.raises(InvalidInput, match="of 'goal' cannot be filled"),
     ):
-        view(goal_id=7)
+        view(goal_id=7, parts=[1])
 
 
 # -- what can be decorated ------------------------------------------------------------------------
@@ -643,6 +671,16 @@ def test_rules_are_frozen_values() -> None:
         {"methods": "POST"},
         {"methods": ["HEAD"]},
         {"methods": []},
+        {"methods": [1]},
+        {"methods": [None]},
+        {"methods": 5},
+        {"methods": b"POST"},
+        {"subject": "{x!q}"},
+        {"subject": "{x[0}"},
+        {"subject": "{x:{y!q}}"},
+        {"subject": "{x:{y:{z}}}"},
+        {"subject": "{{" + "}}" * 128},
+        {"user": "{x!q}"},
         {"currency": "x" * 17},
     ],
 )
@@ -657,6 +695,65 @@ def test_what_is_called_cannot_be_async() -> None:
 
     with pytest.raises(InvalidInput, match="when cannot be async"):
         award_once(1, "goal", when=right)
+
+
+class AsyncCallable:
+    async def __call__(self, value: Any) -> Any:
+        return 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("field", ["amount", "when", "user", "subject"])
+@pytest.mark.parametrize(
+    "later", [AsyncCallable(), lambda value: asyncio.sleep(0), lambda value: SimpleAwaitable()]
+)
+def test_what_would_have_to_be_awaited_is_refused(app: Flask, field: str, later: Any) -> None:
+    rule = award(**({"amount": 1, "reason": "goal", "user": "ada"} | {field: later}))
+    with pytest.raises(InvalidInput, match=f"{field} cannot be async"):
+        visit(app, rule)
+    assert committed(app) == []
+
+
+class SimpleAwaitable:
+    def __await__(self) -> Iterator[Any]:
+        yield
+
+
+def score(value: Any) -> int:
+    """How much a view is worth."""
+    return len(value)
+
+
+class Listed(View):
+    """A class that somebody decorates."""
+
+
+@pytest.mark.parametrize("make", [award, award_once])
+@pytest.mark.parametrize("view", [score, Listed, AsyncCallable.__call__])
+def test_decorating_with_the_bare_name_says_so(make: Any, view: Any) -> None:
+    with pytest.raises(InvalidAmount, match=r"no reason.*write @award.*To pay now, call coins\.a"):
+        make(view)
+    assert make(score, "quiz").amount is score
+
+
+@pytest.mark.parametrize("make", [award, award_once])
+@pytest.mark.parametrize("user", [7, True, SimpleNamespace(id=7), UserMixin()])
+def test_paying_by_keywords_says_so(make: Any, user: Any) -> None:
+    with pytest.raises(InvalidInput, match=rf"write @{make.__name__}\(.*pay now, call coins\.a"):
+        make(user=user, amount=5, reason="goal")
+
+
+def test_paying_a_mapped_object_by_keywords_says_so(db: SQLAlchemy, app: Flask) -> None:
+    class Person(db.Model):  # type: ignore[name-defined,misc]
+        id = db.Column(db.Integer, primary_key=True)
+
+    with app.app_context():
+        db.create_all()
+        person = Person(id=7)
+        db.session.add(person)
+        db.session.commit()
+        with pytest.raises(InvalidInput, match=r"To pay now, call coins\.award_once"):
+            award_once(user=person, amount=5, reason="goal")
 
 
 @pytest.mark.parametrize(
@@ -708,6 +805,28 @@ def test_pay_asks_for_what_a_view_would_tell() -> None:
     with pytest.raises(NoUserError):
         rule.pay(None, amount=3, subject=7)
     assert rule.pay("ada", amount=3, subject=7).balance == 3
+
+
+CLASS_LEVEL = """
+class Goals:
+    rules = [award_once(1, f"class {number}") for number in range(2)]
+
+def make(number):
+    return award_once(1, f"made {number}")
+
+rules = {number: award_once(1, f"module {number}") for number in range(2)}
+"""
+
+
+@pytest.mark.usefixtures("ctx")
+def test_only_what_stands_in_the_program_is_listed_once_it_was_paid(coins: Coins) -> None:
+    module: dict[str, Any] = {"award_once": award_once, "__name__": "elsewhere.rules"}
+    exec(CLASS_LEVEL, module)
+    made = [module["make"](number) for number in range(3)]
+    for rule in [*module["rules"].values(), *module["Goals"].rules, *made]:
+        assert rule.pay("ada")
+    paid = [reward.reason for reward in coins.status("ada") if reward.state == "paid"]
+    assert paid == ["module 0", "module 1", "class 0", "class 1"]
 
 
 @pytest.mark.usefixtures("ctx")

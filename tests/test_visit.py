@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask, Response, abort, g
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from flask_coins import (
     Coins,
@@ -367,6 +368,84 @@ def test_one_request_leaves_nothing_for_the_next(app: Flask, told: Told) -> None
     assert told.outcomes == ["not_earned", "awarded"]
 
 
+class Task(NamedTuple):
+    """A coroutine of a view's: what it is paid by, when it ends and what it returns."""
+
+    rule: Any
+    seconds: float
+    answer: Any = "done"
+
+
+def _side_by_side(app: Flask, outer: Callable[..., Any], *tasks: Task) -> None:
+    pytest.importorskip("asgiref")
+
+    async def run(task: Task) -> Any:
+        await asyncio.sleep(task.seconds)
+        return task.answer
+
+    @app.post("/")
+    @outer
+    async def view() -> str:
+        awaited = (task.rule(run)(task) for task in tasks)
+        return str(await asyncio.gather(*awaited, return_exceptions=True))
+
+    app.test_client().post("/")
+
+
+@pytest.mark.parametrize("seconds", [(0.0, 0.02), (0.02, 0.0)])
+@pytest.mark.parametrize("outer", [lambda view: view, BONUS])
+def test_coroutines_side_by_side_share_one_commit(
+    app: Flask, commits: list[Any], told: Told, seconds: tuple[float, float], outer: Any
+) -> None:
+    _side_by_side(app, outer, Task(GOAL, seconds[0]), Task(award(1, "other"), seconds[1]))
+    paid = sorted(receipt.reason for receipt in told)
+    assert paid == ["bonus"] * (outer is BONUS) + ["daily_goal", "other"]
+    assert (set(told.outcomes), len(commits)) == ({"awarded"}, 1)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_coroutines_side_by_side_are_judged_one_by_one(
+    app: Flask, told: Told, failing: int
+) -> None:
+    tasks = [Task(GOAL, 0.0), Task(BONUS, 0.02)]
+    tasks[failing] = tasks[failing]._replace(answer=("no", 400))
+    _side_by_side(app, lambda view: view, *tasks)
+    assert [(receipt.reason, bool(receipt)) for receipt in told] == [
+        (tasks[failing].rule.reason, False),
+        (tasks[1 - failing].rule.reason, True),
+    ]
+
+
+# -- a view without an answer -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nothing", [None, (None, 201), (None, {"X-Done": "yes"})])
+def test_a_view_that_forgot_its_return_is_not_paid(
+    make_app: Make, add: Any, told: Told, nothing: Any
+) -> None:
+    app = make_app(TESTING=False)
+    response = visit(app, GOAL, add(nothing))
+    assert (response.status_code, "Coins-Awarded" in response.headers) == (500, False)
+    assert (notes(app), committed(app), told.outcomes) == ([], [], ["not_earned"])
+
+
+def test_where_another_decorator_answers_for_the_view_it_is_paid(
+    app: Flask, add: Any, told: Told
+) -> None:
+    def no_content(view: Callable[[], Any]) -> Callable[[], Any]:
+        return wraps(view)(lambda: ("", 204 if view() is None else 500))
+
+    response = visit(app, lambda view: no_content(GOAL(view)), add(None))
+    assert (notes(app), committed(app), told.outcomes) == (["work"], PAID, ["awarded"])
+    assert response.headers["Coins-Awarded"] == "daily_goal;amount=15;balance=15"
+
+
+def test_outside_of_a_request_nothing_is_an_answer(app: Flask) -> None:
+    with app.app_context():
+        GOAL(lambda: None)()
+    assert committed(app) == PAID
+
+
 # -- errors -----------------------------------------------------------------------------------------
 
 
@@ -490,6 +569,43 @@ def test_every_rule_is_told_once_when_one_fails(make_app: Make, told: Told, fiel
     visit(make_app(TESTING=False), lambda view: broken(NEVER(view)))
     assert sorted(receipt.reason for receipt in told) == ["broken", "never"]
     assert told[-1].outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("policy", ["raise", "log"])
+def test_what_fails_after_the_commit_comes_out_as_it_is(
+    make_app: Make, db: SQLAlchemy, told: Told, policy: str
+) -> None:
+    app = make_app(TESTING=False, PROPAGATE_EXCEPTIONS=True, COINS_ON_ERROR=policy)
+    error = OperationalError("", {}, sqlite3.OperationalError("database is locked"))
+    error.__cause__ = OSError("no index")
+
+    def fail(session: Any) -> None:
+        raise error
+
+    with app.app_context():
+        sa.event.listen(db.session, "after_commit", fail)
+    with pytest.raises(OperationalError) as raised:
+        visit(app, BONUS)
+    assert raised.value is error
+    assert isinstance(error.__cause__, OSError)
+    assert (len(committed(app)), told.outcomes) == (1, ["awarded"])
+
+
+def test_a_session_that_cannot_go_on_hides_no_error(app: Flask, db: SQLAlchemy, note: Any) -> None:
+    def fail(session: Any) -> None:
+        raise OSError("no index")
+
+    def view() -> str:
+        _pending(db, note)
+        with pytest.raises(OSError, match="no index"):
+            db.session.commit()
+        return "done"
+
+    with app.app_context():
+        sa.event.listen(db.session, "after_commit", fail, once=True)
+    with pytest.raises(ZeroDivisionError):
+        visit(app, BROKEN, view)
+    assert notes(app) == ["work"]
 
 
 def test_missing_tables_are_told_with_the_command(make_app: Make, db: SQLAlchemy) -> None:
