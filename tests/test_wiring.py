@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial, update_wrapper, wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import flask
@@ -249,6 +250,16 @@ def _method(app: Flask, coins: Coins) -> None:
     app.before_request(Auth().load)
 
 
+def _of_another(app: Flask, coins: Coins) -> None:
+    class Load:
+        auth = SimpleNamespace(load_user=_set_user)
+
+        def __call__(self) -> None:
+            self.auth.load_user()
+
+    app.before_request(Load())
+
+
 def _setattr(app: Flask, coins: Coins) -> None:
     app.before_request(lambda: setattr(g, "user", "ada"))
 
@@ -291,7 +302,17 @@ def _cannot_be_told(app: Flask, coins: Coins) -> None:
             auth.load_user()
 
 
-SAID = [_loader, _login, _before_request, _helper, _method, _setattr, _partial, _callable]
+SAID = [
+    _loader,
+    _login,
+    _before_request,
+    _helper,
+    _method,
+    _of_another,
+    _setattr,
+    _partial,
+    _callable,
+]
 SAID += [_coroutine, _decorator, _cannot_be_told]
 
 
