@@ -33,6 +33,7 @@ CURES = {
     "coin_log": "move its rows over with 'flask coins adopt'.",
     "coin_balance": _RENAME,
 }
+_VERSIONS = ["version_num"]
 _ADOPTED_COLUMNS = {"user_id", "amount", "reason", "created_at"}
 
 
@@ -60,7 +61,7 @@ class _Found(NamedTuple):
     absent: list[str]
     """Those of our tables that are not there."""
     version_table: str | None
-    """Where ``env.py`` seems to keep the revisions, when Flask-Migrate is not told."""
+    """Where ``env.py`` seems to keep the revisions that made our tables, when nobody tells us."""
 
 
 def connect(app: Flask, bind_key: str | None = None) -> None:
@@ -225,7 +226,7 @@ def _obstacle(folder: Folder, found: _Found, allowed: bool, bind_key: str | None
         return "there are several heads. Join them, or run 'flask coins install --head REV'."
     if bind_key and "engine_name" not in Path(folder.script.dir, "env.py").read_text("utf-8"):
         return f"the bind {bind_key!r} needs an env.py as 'flask db init --multidb' writes it."
-    if found.version_table and not found.absent:
+    if found.version_table:
         return (
             f"env.py seems to keep the revisions in {found.version_table}. Name it in "
             f"Migrate(app, db, version_table={found.version_table!r}) instead; if it is another "
@@ -240,15 +241,20 @@ def _look() -> _Found:
     with engine().connect() as connection:
         heads = MigrationContext.configure(connection, opts=table).get_current_heads()
         inspector = sa.inspect(connection)
-        others = [name for name in inspector.get_table_names() if not heads]
-        versions = [name for name in others if _columns(inspector, name) == {"version_num"}]
+        absent = [name for name in OWN_COLUMNS if not inspector.has_table(name)]
         named = table.get("version_table", "alembic_version")
         return _Found(
             heads,
             {it: cure(inspector, it) for it in OWN_COLUMNS if is_foreign(inspector, it)},
-            [name for name in OWN_COLUMNS if not inspector.has_table(name)],
-            next((name for name in versions if name != named), None),
+            absent,
+            None if heads or absent else _other_version_table(inspector, named),
         )
+
+
+def _other_version_table(inspector: sa.Inspector, named: str) -> str | None:
+    tables = inspector.get_multi_columns().items()
+    alike = [name for (_, name), columns in tables if [it["name"] for it in columns] == _VERSIONS]
+    return next((name for name in alike if name != named), None)
 
 
 def _refuse(foreign: Mapping[str, str]) -> None:
@@ -286,8 +292,10 @@ def _other_cure(folder: Folder, copy_id: str, *, alone: bool) -> str:
         merge = "" if [parent] == folder.heads else " and then 'flask db merge heads'"
         return f", or run 'flask coins install{option} --head {parent}'{merge}"
     if alone and (other := folder.copies.get(copy_id[:10])):
-        stamp = f"'flask db stamp{option} --purge {parent}' and then 'flask db upgrade{option}'"
-        return f", or, as {other.revision} makes the same tables and keeps those that are there, run {stamp}"
+        return (
+            f", or, as {other.revision} makes the same tables and keeps those that are there, run "
+            f"'flask db stamp{option} --purge {parent}' and then 'flask db upgrade{option}'"
+        )
     return ""
 
 

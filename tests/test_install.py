@@ -252,8 +252,12 @@ def test_a_second_folder_with_a_copy_is_kept_up(grown: Host, second: Host) -> No
     assert "coin_log" in second.tables()
 
 
-def test_the_only_folder_there_is_gets_the_copy(host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", ["nowhere", _copies.environment()])
+def test_the_only_folder_that_is_the_hosts_gets_the_copy(
+    host: Host, tmp_path: Path, own: str | Path
+) -> None:
     host.migrations.rename(tmp_path / "elsewhere")
+    host.migrations = Path(own)
     assert host.db("upgrade", "-d", str(tmp_path / "elsewhere")).code == 0
     assert "coin_log" in host.tables()
 
@@ -367,13 +371,15 @@ def test_a_lost_copy_on_which_others_build_comes_back_identical(grown: Host) -> 
     assert grown.upgraded().files() == before
 
 
-@pytest.mark.parametrize(
-    "parents", [["202401010900", "202401010930"], ["0123456789ab", "1123456789ab"]]
-)
-def test_a_lost_copy_comes_back_under_its_own_parent(host: Host, parents: list[str]) -> None:
-    host.revision(parents[0], None)
-    host.revision(parents[1], parents[0])
+@pytest.mark.parametrize("other", ["before", "behind"])
+def test_a_lost_copy_comes_back_under_its_own_parent(host: Host, other: str) -> None:
+    first, second = "202401010900", "202401010930"
+    host.revision(first, None)
+    if other == "before":
+        host.revision(second, first)
     host.upgraded().revision("on_it", host.heads()[0])
+    if other == "behind":
+        host.revision(second, "on_it")
     before = host.upgraded().files()
     host.copy().unlink()
     assert host.upgraded().files() == before
@@ -439,6 +445,15 @@ def test_a_copy_that_was_never_committed_gives_way_to_another(grown: Host) -> No
     assert {"book", "coin_log"} <= grown.upgraded().tables()
     assert grown.at() == set(grown.heads())
     assert grown.execute("SELECT balance FROM coin_balance") == [(5,)]
+
+
+def test_a_copy_at_the_beginning_that_was_never_committed_gives_way_too(host: Host) -> None:
+    host.upgraded().copy().unlink()
+    host.revision("20240102_a", None, AUTHOR)
+    copy(host)
+    assert "--purge base' and then" in host.db("upgrade").text
+    assert host.db("stamp", "--purge", "base").code == 0
+    assert {"author", "coin_log"} <= host.upgraded().tables()
 
 
 def test_an_unknown_revision_of_the_hosts_is_left_to_alembic(grown: Host) -> None:
