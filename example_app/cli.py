@@ -1,6 +1,7 @@
 """``flask --app example_app demo | seed | replay``."""
 
 import json
+import socket
 import sys
 from collections.abc import Mapping
 
@@ -8,6 +9,7 @@ import click
 import flask_migrate
 from flask import Flask
 from flask.cli import run_command, with_appcontext
+from werkzeug.serving import is_running_from_reloader
 
 import example_app
 
@@ -20,12 +22,22 @@ def init_app(app: Flask) -> None:
 
 
 @click.command("demo")
-@click.option("--port", default=5000, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.pass_context
 def demo_command(ctx: click.Context, port: int) -> None:
     """Make or upgrade the database, seed it, and serve the app."""
+    # The reloader's child is served through its parent's port.
+    if not is_running_from_reloader() and is_taken(port):
+        raise click.ClickException(f"Port {port} is taken: choose another one with --port.")
     ctx.invoke(prepare)
     ctx.invoke(run_command, port=port)
+
+
+def is_taken(port: int) -> bool:
+    """Whether a program on this computer answers at ``port`` already."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @click.command()
@@ -47,7 +59,10 @@ def seed_command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many events.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay_command(limit: int | None, as_json: bool) -> None:
-    """Live 16 years of learning again, through the pages, on a database of its own."""
+    """Live 16 years of learning again, through the pages, on a database of its own.
+
+    All events take about a minute.
+    """
     events = replay.read_events()[:limit]
     run = replay.Replay(example_app.create_app(replay.CONFIG), events)
     with click.progressbar(events, label="Replaying", file=sys.stderr) as bar:

@@ -48,6 +48,9 @@ class User(UserMixin, db.Model):
     inviter_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     permissions: Mapped[list[Permission]] = relationship(secondary=user_permission)
 
+    def __str__(self) -> str:
+        return self.name
+
     @validates("zone")
     def check_zone(self, _: str, zone: str) -> str:
         """A ValueError, and no change, for what is not a time zone."""
@@ -110,6 +113,9 @@ class Variant(db.Model):
 
     __table_args__ = (db.UniqueConstraint("exam", "title"),)
 
+    def __str__(self) -> str:
+        return f"{self.exam}: {self.title}"
+
     def answered_by(self, user: User) -> set[int]:
         """The ids of the questions that ``user`` has answered correctly."""
         query = (
@@ -158,6 +164,9 @@ class Paragraph(db.Model):
     title: Mapped[str] = mapped_column(String(80), unique=True)
     text: Mapped[str] = mapped_column(String(2000))
 
+    def __str__(self) -> str:
+        return self.title
+
 
 class Reading(db.Model):
     """A paragraph was closed. Rows are only added, so that two clicks at once cannot collide."""
@@ -174,6 +183,9 @@ class Boss(db.Model):
     name: Mapped[str] = mapped_column(String(80), unique=True)
     riddle: Mapped[str] = mapped_column(String(200))
     answer: Mapped[str] = mapped_column(String(80))
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Achievement(db.Model):

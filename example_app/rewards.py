@@ -6,12 +6,17 @@ A rule is a value. ``@RULE`` above a view pays after the view has succeeded and 
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from flask import Flask
+from sqlalchemy import select
 
-from flask_coins import Reward, award_once, redirected
+from flask_coins import CoinEntry, Reward, award_once, redirected
+from flask_coins.windows import Week
 
-from .models import User, Variant
+from .extensions import coins, db
+from .models import Boss, Paragraph, User, Variant
+from .zones import as_zone
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,27 @@ XP = {"daily_activity": 5, "correct_answer": 2}
 DAILY_LOGIN = award_once(10, "daily_login", "day")
 DAILY_GOAL = {name: award_once(tier.coins, "daily_goal", "day") for name, tier in TIERS.items()}
 WEEKLY_GOAL = award_once(50, "weekly_goal", "week")
-VARIANT_CLEAR = award_once(30, "variant_clear", "forever", subject="{variant}")
 PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
 BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", when=redirected)
+# No view has these two, so nothing fills in the braces: they tell the list of rewards that the
+# subject varies, and that .pay() must be given it.
+VARIANT_CLEAR = award_once(30, "variant_clear", "forever", subject="{variant}")
 REFERRAL = award_once(20, "referral", "forever", subject="{invited}")
+
+
+class Subject(NamedTuple):
+    """What a reward is paid for: the rows whose ids are in the coin log, and a word for one."""
+
+    model: type[Any]
+    word: str
+
+
+SUBJECTS = {
+    "variant_clear": Subject(Variant, "variant"),
+    "paragraph_close": Subject(Paragraph, "paragraph"),
+    "boss_defeated": Subject(Boss, "boss"),
+    "referral": Subject(User, "learner you invite"),
+}
 
 
 def update_streak(app: Flask, user: User) -> None:
@@ -67,6 +89,18 @@ def correct_answer(user: User, variant: Variant) -> None:
     user.give_xp(XP["correct_answer"])
     if variant.cleared_by(user):
         VARIANT_CLEAR.pay(user, subject=variant)
+
+
+def defeated_this_week(user: User) -> set[int]:
+    """The ids of the bosses that ``user`` was paid for this week, by the coin log."""
+    week = Week().period(coins.now(), as_zone(user.zone))
+    query = select(CoinEntry.subject).where(
+        CoinEntry.user_id == user.get_id(),
+        CoinEntry.currency == "coins",
+        CoinEntry.reason == BOSS_DEFEATED.reason,
+        CoinEntry.created_at >= week.start,
+    )
+    return {int(boss_id) for boss_id in db.session.scalars(query)}
 
 
 def is_for(user: User, reward: Reward) -> bool:

@@ -10,6 +10,8 @@ from .models import Achievement, Boss, Paragraph, Permission, Question, Variant
 PERMISSIONS = [
     ("earn_coins", "Is paid for learning", True),
     ("invite", "Is paid for inviting others", True),
+    # For those who look after other people's coins, no learner. No page asks for it, as this release
+    # has no admin pages; it is here so that accounts can be given it beforehand.
     ("manage_coins", "Looks after the coins of all", False),
 ]
 ACHIEVEMENTS = [

@@ -9,10 +9,16 @@ from flask_coins.windows import zone_of
 
 @lru_cache(maxsize=1024)
 def as_zone(name: str) -> tzinfo:
-    """The zone of an IANA name, or of a fixed offset such as "+05:30". ValueError for others."""
-    if name[:1] in ("+", "-"):
-        return datetime.strptime(name, "%z").tzinfo or timezone.utc
-    return zone_of(name)
+    """The zone of an IANA name, or of a fixed offset such as "+05:30".
+
+    For others a ValueError in words for learners.
+    """
+    try:
+        if name[:1] in ("+", "-"):
+            return datetime.strptime(name, "%z").tzinfo or timezone.utc
+        return zone_of(name)
+    except ValueError as error:
+        raise ValueError("Choose a time zone from the list, such as Europe/Berlin.") from error
 
 
 @lru_cache(maxsize=1)

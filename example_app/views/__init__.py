@@ -1,33 +1,22 @@
 """The pages."""
 
-from datetime import datetime
-
 from flask import Flask, Response, flash, g
 from flask_login import current_user
 
 from flask_coins import Outcome, Receipt
 
-from ..zones import as_zone, zone_names
-from . import auth, bosses, exams, goals, home, paragraphs
+from ..zones import zone_names
+from . import auth, bosses, errors, exams, goals, home, paragraphs, wording
+from .wording import local_time, words
 
 
 def init_app(app: Flask) -> None:
     for module in (auth, bosses, exams, goals, home, paragraphs):
         app.register_blueprint(module.bp)
     app.after_request(flash_receipts)
-    app.add_template_filter(local_time)
-    app.add_template_filter(words)
     app.add_template_global(zone_names)
-
-
-def words(reason: str) -> str:
-    """A reason as people read it."""
-    return reason.replace("_", " ").capitalize()
-
-
-def local_time(moment: datetime) -> str:
-    """A moment on the user's own clock."""
-    return moment.astimezone(as_zone(current_user.zone)).strftime("%a %d %b %Y, %H:%M")
+    errors.init_app(app)
+    wording.init_app(app)
 
 
 def flash_receipts(response: Response) -> Response:
@@ -45,4 +34,7 @@ def describe(receipt: Receipt) -> str | None:
         return f"+{receipt.amount} coins: {words(receipt.reason)}"
     if receipt.outcome is Outcome.ALREADY and receipt.next_at:
         return f"{words(receipt.reason)} is paid; again from {local_time(receipt.next_at)}."
+    # A receipt may be another user's, an inviter's for one.
+    if receipt.outcome is Outcome.EXCLUDED and not current_user.may("earn_coins"):
+        return "Your account is not paid in coins."
     return None

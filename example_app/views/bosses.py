@@ -2,12 +2,12 @@
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import login_required
+from flask_login import current_user, login_required
 from sqlalchemy import select
 
 from ..extensions import db
 from ..models import Boss
-from ..rewards import BOSS_DEFEATED
+from ..rewards import BOSS_DEFEATED, defeated_this_week
 
 bp = Blueprint("bosses", __name__, url_prefix="/bosses")
 
@@ -16,7 +16,8 @@ bp = Blueprint("bosses", __name__, url_prefix="/bosses")
 @login_required
 def index() -> str:
     bosses = db.session.scalars(select(Boss).order_by(Boss.id)).all()
-    return render_template("bosses.html", bosses=bosses)
+    defeated = defeated_this_week(current_user)
+    return render_template("bosses.html", bosses=bosses, defeated=defeated)
 
 
 @bp.post("/<int:boss_id>/fight")

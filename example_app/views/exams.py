@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
-from sqlalchemy import select
+from sqlalchemy import and_, distinct, func, select
 
 from ..extensions import db
 from ..models import Attempt, Question, Variant
@@ -15,8 +15,20 @@ bp = Blueprint("exams", __name__, url_prefix="/exams")
 @bp.get("/")
 @login_required
 def index() -> str:
-    variants = db.session.scalars(select(Variant).order_by(Variant.exam, Variant.title)).all()
-    return render_template("exams.html", variants=variants)
+    """Each variant with the number of its questions, and of those answered correctly."""
+    answered = and_(
+        Attempt.question_id == Question.id, Attempt.user_id == current_user.id, Attempt.correct
+    )
+    query = (
+        select(
+            Variant, func.count(distinct(Question.id)), func.count(distinct(Attempt.question_id))
+        )
+        .outerjoin(Variant.questions)
+        .outerjoin(Attempt, answered)
+        .group_by(Variant.id)
+        .order_by(Variant.exam, Variant.title)
+    )
+    return render_template("exams.html", variants=db.session.execute(query).all())
 
 
 @bp.get("/<int:variant_id>")

@@ -4,7 +4,7 @@ from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from ..extensions import db
+from ..extensions import coins, db
 from ..rewards import TIERS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal
 
 bp = Blueprint("goals", __name__, url_prefix="/goals")
@@ -14,7 +14,10 @@ bp = Blueprint("goals", __name__, url_prefix="/goals")
 @login_required
 def index() -> str:
     return render_template(
-        "goals.html", tier=TIERS[current_user.goal], weekly_answers=WEEKLY_ANSWERS
+        "goals.html",
+        tier=TIERS[current_user.goal],
+        weekly_answers=WEEKLY_ANSWERS,
+        paid={each.reason: each.opens_at for each in coins.status() if each.state == "paid"},
     )
 
 

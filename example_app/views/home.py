@@ -49,4 +49,5 @@ def change_account() -> ResponseReturnValue:
         return account(), 400
     current_user.goal = goal if goal in TIERS else current_user.goal
     db.session.commit()
+    flash("Saved.")
     return redirect(url_for("home.account"), 303)

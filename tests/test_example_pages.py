@@ -1,0 +1,309 @@
+"""What the pages of the example app say."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from example_app.extensions import db
+from example_app.models import Boss, Paragraph, User
+from flask_coins.testing import travel
+
+from . import learners
+from .learners import DAY, NOON, WEEK, answer, first_id, log_in, paid, right_answers, sign_up, user
+
+CHOOSE_A_ZONE = "Choose a time zone from the list, such as Europe/Berlin."
+NOT_PAID = "Your account is not paid in coins."
+
+
+@pytest.fixture
+def app() -> Iterator[Flask]:
+    with learners.host() as app:
+        yield app
+
+
+@pytest.fixture
+def ada(app: Flask) -> FlaskClient:
+    return sign_up(app, "ada")
+
+
+def shown(page: str) -> str:
+    """The words of a page, one space between any two."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def row(page: str, name: str) -> list[str]:
+    """The cells of the table row that begins with ``name``."""
+    found = re.search(rf"<tr>\s*<td>{re.escape(name)}</td>.*?</tr>", page, re.S)
+    assert found
+    return [shown(cell) for cell in re.findall(r"<td.*?</td>", found[0], re.S)]
+
+
+def forbid_coins(app: Flask, name: str = "ada", *but: str) -> None:
+    """Leave the account only those permissions."""
+    with app.app_context():
+        account = db.session.get_one(User, user(app, name).id)
+        account.permissions[:] = [each for each in account.permissions if each.name in but]
+        db.session.commit()
+
+
+def fight(client: FlaskClient, answer: str = "Man") -> str:
+    path = f"/bosses/{first_id(client.application, Boss)}/fight"
+    return client.post(path, data={"answer": answer}, follow_redirects=True).text
+
+
+def clear_first_variant(client: FlaskClient) -> None:
+    for path, right in right_answers(client.application)[:3]:
+        client.post(path, data={"answer": right})
+
+
+def test_the_next_page_tells_what_was_paid_and_what_was_not(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 1)
+    assert "+15 coins: Daily goal" in ada.post("/goals/daily", follow_redirects=True).text
+    again = ada.post("/goals/daily", follow_redirects=True).text
+    assert "Daily goal is paid; again from Thu 04 Jun 2026, 00:00." in again
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/goals/", "/exams/", "/exams/1", "/paragraphs/", "/bosses/", "/history", "/account"],
+)
+def test_pages_have_no_inline_script_and_no_foreign_host(ada: FlaskClient, path: str) -> None:
+    response = ada.get(path)
+    assert response.status_code == 200
+    assert not re.search(
+        r"<script|\son\w+=|style=|javascript:|(src|href)=\"(https?:)?//", response.text
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/signup", "/login"])
+def test_a_stranger_sees_the_open_pages(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/goals/", "/exams/", "/paragraphs/", "/bosses/", "/history"])
+def test_a_stranger_is_sent_to_the_login(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).location.startswith("/login")
+
+
+def test_the_history_is_read_page_by_page(app: Flask, ada: FlaskClient) -> None:
+    for days in range(1, 30):
+        with travel(app, NOON + days * DAY):
+            log_in(app, "ada")
+    first = ada.get("/history").text
+    older = re.search(r'href="(/history\?before=\d+)"', first)
+    assert older
+    assert first.count("<td>Daily login") == 25
+    assert ada.get(older[1]).text.count("<td>Daily login") == 5
+
+
+@pytest.mark.parametrize("before", ["-1", "99999999999999999999"])
+def test_a_history_that_cannot_be_is_a_bad_request(ada: FlaskClient, before: str) -> None:
+    response = ada.get(f"/history?before={before}")
+    assert response.status_code == 400
+    assert "Log out" in response.text
+    assert "before is the id of an entry" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nowhere", 404, "Not Found"),
+        ("POST", "/paragraphs/999/close", 404, "Not Found"),
+        ("GET", "/goals/daily", 405, "Method Not Allowed"),
+        ("POST", "/goals/daily", 409, "You are not there yet."),
+        ("POST", "/account", 400, "Bad Request"),
+    ],
+)
+def test_errors_have_the_layout_of_all_pages(
+    ada: FlaskClient, method: str, path: str, status: int, words: str
+) -> None:
+    response = ada.open(path, method=method)
+    assert response.status_code == status
+    assert words in shown(response.text)
+    assert "Log out" in response.text
+
+
+def test_a_wrong_method_is_told_the_right_one(ada: FlaskClient) -> None:
+    assert set(ada.get("/goals/daily").allow) == {"POST", "OPTIONS"}
+
+
+def test_the_api_keeps_its_own_errors(ada: FlaskClient) -> None:
+    response = ada.get("/coins/api/history?before=-1")
+    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
+
+
+def test_achievements_say_what_they_count(ada: FlaskClient) -> None:
+    page = shown(ada.get("/").text)
+    for words in (
+        "First steps (1 correct answer)",
+        "Hundred answers (100 correct answers)",
+        "A whole week (7 days in a row)",
+        "Scholar (500 XP)",
+    ):
+        assert f"· {words}" in page
+    answer(ada, 1)
+    assert "✓ First steps (1 correct answer)" in shown(ada.get("/").text)
+
+
+def test_a_reward_says_how_often_and_for_each_of_what(ada: FlaskClient) -> None:
+    page = ada.get("/").text
+    assert row(page, "Weekly goal") == ["Weekly goal", "50", "once a week", "open"]
+    assert row(page, "Variant clear") == ["Variant clear", "30", "once for each variant", "–"]
+    assert row(page, "Paragraph close")[2:] == ["once for each paragraph", "–"]
+    assert row(page, "Boss defeated")[2:] == ["once a week for each boss", "–"]
+    assert row(page, "Referral")[2:] == ["once for each learner you invite", "–"]
+    assert row(page, "Daily login")[2:] == ["once a day", "✓ paid, again Thu 04 Jun 2026, 00:00"]
+
+
+def test_a_goal_shows_no_more_answers_than_it_wants(ada: FlaskClient) -> None:
+    assert "0 of 1 correct answer " in shown(ada.get("/goals/").text)
+    answer(ada, 11)
+    page = shown(ada.get("/goals/").text)
+    assert "1 of 1 correct answer " in page
+    assert "10 of 10 correct answers " in page
+
+
+def test_a_collected_goal_can_be_collected_again_when_it_says_so(ada: FlaskClient) -> None:
+    answer(ada, 10)
+    assert ada.get("/goals/").text.count("Collect</button>") == 2
+    ada.post("/goals/daily")
+    ada.post("/goals/weekly")
+    page = ada.get("/goals/").text
+    assert "Collect</button>" not in page
+    assert "✓ collected, again Thu 04 Jun 2026, 00:00" in shown(page)
+    assert "✓ collected, again Mon 08 Jun 2026, 00:00" in shown(page)
+    with travel(ada.application, NOON + DAY):
+        assert ada.get("/goals/").text.count("Collect</button>") == 1
+
+
+def test_the_history_names_what_was_paid_for(app: Flask, ada: FlaskClient) -> None:
+    clear_first_variant(ada)
+    ada.post(f"/paragraphs/{first_id(app, Paragraph)}/close")
+    fight(ada)
+    sign_up(app, "bob", invite=user(app).invite_code)
+    page = shown(ada.get("/history").text)
+    for words in (
+        "Variant clear (math9: Variant 1) +30",
+        "Paragraph close (Why spacing works) +5",
+        "Boss defeated (The Sphinx) +60",
+        "Referral (bob) +20",
+        "Daily login +10",
+    ):
+        assert words in page
+
+
+def test_the_history_outlives_what_was_paid_for(app: Flask, ada: FlaskClient) -> None:
+    fight(ada)
+    with app.app_context():
+        db.session.delete(db.session.get_one(Boss, first_id(app, Boss)))
+        db.session.commit()
+    assert "Boss defeated +60" in shown(ada.get("/history").text)
+
+
+def test_a_defeated_boss_is_marked_until_it_comes_back(app: Flask, ada: FlaskClient) -> None:
+    assert "✓" not in fight(ada, "a table")
+    fight(ada)
+    page = ada.get("/bosses/").text
+    assert "The Sphinx ✓ defeated this week The Lost Number" in shown(page)
+    assert page.count("Fight</button>") == 1
+    assert "✓" not in sign_up(app, "bob").get("/bosses/").text
+    with travel(app, NOON + WEEK):
+        assert "✓" not in ada.get("/bosses/").text
+
+
+def test_exams_show_how_much_of_them_is_done(app: Flask, ada: FlaskClient) -> None:
+    (path, right), (other, _) = right_answers(app)[3:5]
+    for to, given in [(path, right), (path, right), (other, "wrong")]:
+        ada.post(to, data={"answer": given})
+    clear_first_variant(ada)
+    page = shown(ada.get("/exams/").text)
+    assert "math9: Variant 1 ✓ cleared" in page
+    assert "math9: Variant 2 1 of 3 answered" in page
+    assert "math9: Variant 3 0 of 3 answered" in page
+    assert "Variant 1 0 of 3 answered" in shown(sign_up(app, "bob").get("/exams/").text)
+
+
+@pytest.mark.parametrize("zone", ["Mars/Crater", "+zz", "+99:99", "x\0y"])
+def test_a_wrong_zone_is_answered_in_a_learners_words(
+    app: Flask, ada: FlaskClient, zone: str
+) -> None:
+    form = {"name": "ada", "password": "lovelace1", "zone": zone, "goal": "hard"}
+    stranger = app.test_client()
+    for response in (
+        stranger.post("/signup", data={**form, "name": "eve"}),
+        stranger.post("/login", data=form),
+        ada.post("/account", data=form),
+    ):
+        assert response.status_code == 400
+        assert f"<li>{CHOOSE_A_ZONE}</li>" in response.text
+    assert (user(app).zone, user(app).goal) == ("Europe/Berlin", "easy")
+
+
+def test_a_saved_account_says_so(ada: FlaskClient) -> None:
+    form = {"zone": "Asia/Tokyo", "goal": "hard"}
+    assert "<li>Saved.</li>" in ada.post("/account", data=form, follow_redirects=True).text
+
+
+@pytest.mark.parametrize("path", ["/goals/", "/history?before=7", "/exams/1"])
+def test_a_login_leads_to_the_page_that_asked_for_it(
+    app: Flask, ada: FlaskClient, path: str
+) -> None:
+    stranger = app.test_client()
+    form = stranger.get(stranger.get(path).location).text
+    action = re.search(r'<form class="fields" method="post" action="(.*?)"', form)
+    assert action
+    response = stranger.post(
+        html.unescape(action[1]), data={"name": "ada", "password": "lovelace1"}
+    )
+    assert (response.status_code, response.location) == (303, path)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example/",
+        "//goals/",
+        "/\\goals/",
+        "/\t/goals/",
+        "/\\evil.example/",
+        "/\t/evil.example/",
+        "/\n/evil.example/",
+        " //evil.example/",
+        "evil.example",
+        "javascript:alert(1)",
+        "/goals/\r\nSet-Cookie: a=b",
+        "/goals/?a=\\",
+        "/nowhere",
+        "/goals/daily",
+        "",
+    ],
+)
+def test_a_login_leads_nowhere_else(app: Flask, ada: FlaskClient, wanted: str) -> None:
+    form = {"name": "ada", "password": "lovelace1"}
+    response = app.test_client().post("/login", query_string={"next": wanted}, data=form)
+    assert (response.status_code, response.location) == (303, "/")
+
+
+def test_whoever_may_not_earn_coins_is_told(app: Flask, ada: FlaskClient) -> None:
+    forbid_coins(app)
+    answer(ada, 10)
+    for goal in ("daily", "weekly"):
+        assert NOT_PAID in ada.post(f"/goals/{goal}", follow_redirects=True).text
+    assert NOT_PAID in fight(ada)
+    assert paid(app) == {"daily_login": 10}
+
+
+def test_nobody_is_told_that_another_account_is_not_paid(app: Flask, ada: FlaskClient) -> None:
+    forbid_coins(app, "ada", "invite")
+    bob = sign_up(app, "bob", invite=user(app).invite_code)
+    page = bob.get("/").text
+    assert "+10 coins: Daily login" in page
+    assert NOT_PAID not in page
