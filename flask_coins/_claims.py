@@ -59,8 +59,10 @@ class Claim:
         taken = {row.once_key for row in paid}
         return next((name for name in self.names(self.period) if name not in taken), None)
 
-    def opens_at(self, paid: Sequence[Paid]) -> datetime | None:
-        """The first instant (aware UTC) at which the window pays again, or None."""
+    def opens_at(self, paid: Sequence[Paid], now: datetime) -> datetime | None:
+        """The first instant (aware UTC) from ``now`` at which the window pays, or None."""
+        if not self.refuses(paid):
+            return max(now, self.period.start)
         if isinstance(self.window, Rolling):
             return sorted(row.at for row in paid)[-self.limit] + self.window.delta
         period: Period | None = self.period

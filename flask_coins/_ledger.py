@@ -8,6 +8,7 @@ lock; the unique indexes of the log stand underneath. Nothing here commits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -95,12 +96,14 @@ class Ledger:
                 paid = write.look_again(claim)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.take_back(account))
-            return write.entered(account, Outcome.AWARDED, claim.free_name(paid))
+            receipt = write.entered(account, Outcome.AWARDED, name := claim.free_name(paid))
+            mine = Paid(cast("Entry", receipt.entry).id, movement.now, name)
+            return replace(receipt, next_at=claim.opens_at([*paid, mine], movement.now))
 
     def _move(self, session: Session, movement: Movement, outcome: Outcome) -> Receipt:
         with whole(session):
             write = _Write(session, self.table, movement)
-            first = write.first_of_key()
+            first, held = write.first_of_key(), write.before
             if first is None:
                 account = write.earn() if movement.amount > 0 else write.spend()
                 held = account or write.held_now()
@@ -108,12 +111,11 @@ class Ledger:
                 if account is not None:
                     if first is None:
                         return write.entered(account, outcome)
-                    write.take_back(account)
-                    return _replayed(movement, first)
+                    return _replayed(movement, first, write.take_back(account))
         # Not above: nothing was written, so the host's transaction stays usable.
         if first is None:
             raise InsufficientCoins(held.balance, -movement.amount, movement.currency)
-        return _replayed(movement, first)
+        return _replayed(movement, first, held)
 
 
 class _Write:
@@ -276,10 +278,12 @@ def _unseen_in(session: Session) -> set[tuple[str, str]]:
 
 
 def _already(movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:
-    return movement.receipt(Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid))
+    return movement.receipt(
+        Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid, movement.now)
+    )
 
 
-def _replayed(movement: Movement, first: Entry) -> Receipt:
+def _replayed(movement: Movement, first: Entry, account: Account) -> Receipt:
     same = (first.amount, first.currency, first.reason, first.subject or "") == (
         movement.amount,
         movement.currency,
@@ -292,5 +296,5 @@ def _replayed(movement: Movement, first: Entry) -> Receipt:
             f" {first.id} ({first.amount} {first.currency} for {first.reason!r}): use a new key."
         )
     return movement.receipt(
-        Outcome.REPLAYED, amount=first.amount, balance=first.balance_after, entry=first
+        Outcome.REPLAYED, amount=first.amount, balance=account.balance, entry=first
     )

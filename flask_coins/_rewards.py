@@ -86,14 +86,15 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
     if subject is None:
         return replace(listed, state="varies")
     now, zone = state.now(), state.zone(user_id)
+    movement = Movement(user_id, 0, rule.reason, now, subject, rule.currency)
     period = window.period(now, zone)
     if period is None:
-        return replace(listed, state="not_open", opens_at=window.opens_at(now, zone))
+        opens_at = state.opening(movement, window, zone, rule.limit)
+        return replace(listed, state="not_open", opens_at=opens_at)
     claim = Claim(window, zone, period, rule.limit)
-    movement = Movement(user_id, 0, rule.reason, now, subject, rule.currency)
     paid = state.reader.paid(state.session, movement.params(), claim)
     if claim.refuses(paid):
-        return replace(listed, state="paid", opens_at=claim.opens_at(paid))
+        return replace(listed, state="paid", opens_at=claim.opens_at(paid, now))
     return listed
 
 

@@ -111,6 +111,8 @@ class State:
         now = self.clock()
         if now.tzinfo is None:
             raise CoinsError(f"The clock must return aware datetimes, not {now!r}.")
+        if not 1000 < now.year < 9997:
+            raise CoinsError(f"The clock says {now}: coins know the years 1001 to 9996.")
         return now.astimezone(dt.timezone.utc)
 
     def zone(self, user_id: str) -> dt.tzinfo:
@@ -207,6 +209,7 @@ class State:
         """Whether a rule and a user alone tell a refusal: no session, no zone or database to ask."""
         return not (
             self.loaders.timezone
+            or self.loaders.eligible
             or self._routed_by_host
             or not self._caches
             or self.app.config["TESTING"]
@@ -220,10 +223,13 @@ class State:
 
         Such a refusal is then kept under the key ``shortly`` too.
         """
+        if not self.eligible(movement.user_id, movement.reason):
+            return movement.receipt(Outcome.EXCLUDED)
         now, zone = movement.now, self.zone(movement.user_id)
         period = window.period(now, zone)
         if period is None:
-            return movement.receipt(Outcome.NOT_OPEN, next_at=window.opens_at(now, zone))
+            opens_at = self.opening(movement, window, zone, limit)
+            return movement.receipt(Outcome.NOT_OPEN, next_at=opens_at)
         if not self._caches or self.app.config["TESTING"]:
             return Claim(window, zone, period, limit)
         key = (
@@ -243,12 +249,22 @@ class State:
             self.refusals.put_too(shortly, key)
         return refusal
 
+    def opening(
+        self, movement: Movement, window: Window, zone: dt.tzinfo, limit: int
+    ) -> dt.datetime | None:
+        """When a window that is not open pays ``movement``: it may have been paid in another zone."""
+        opens_at = window.opens_at(movement.now, zone)
+        period = window.period(opens_at, zone) if opens_at else None
+        if opens_at is None or period is None:
+            return None
+        claim = Claim(window, zone, period, limit)
+        paid = self.reader.paid(self.session, movement.params(), claim)
+        return claim.opens_at(paid, opens_at)
+
     def pay_once(self, movement: Movement, claim: Claim | Receipt) -> Receipt:
         """Award once in a window, in the host's transaction."""
         if isinstance(claim, Receipt):
             return claim
-        if not self.eligible(movement.user_id, movement.reason):
-            return movement.receipt(Outcome.EXCLUDED)
         receipt = self.ledger.award_once(self.session, movement, claim)
         if claim.key and receipt.outcome is Outcome.ALREADY:
             self._remember(receipt, claim, claim.key, movement.now)

@@ -72,7 +72,10 @@ class Receipt:
     entry: Entry | None = None
     """For ``REPLAYED`` the first one."""
     next_at: datetime | None = None
-    """Aware UTC: the first instant at which the same call would pay. None: never, or not known."""
+    """Aware UTC: the first instant from now at which the same ``award_once`` would pay.
+
+    None: never, not known, or a call without a window.
+    """
     subject: str | None = None
     currency: str = "coins"
 

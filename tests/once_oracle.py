@@ -8,7 +8,7 @@ at which the answer could change.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -96,7 +96,9 @@ class Oracle:
             if kind.season and not kind.season[1] <= row.at < kind.season[2]:
                 return Answer("not_open", None, None, opens)
             return Answer("already", self.balance(row.user, row.currency), None, opens)
-        return self._entered(row, "awarded", name or None)
+        paid = self._entered(row, "awarded", name or None)
+        again = self._name_to_pay(row, kind, zone, limit, row.at) is not None
+        return replace(paid, next_at=row.at if again else self._opens(row, kind, zone, limit))
 
     def _entered(self, row: Row, outcome: str, name: str | None = None) -> Answer:
         after = self.balance(row.user, row.currency) + row.amount
@@ -114,7 +116,7 @@ class Oracle:
 
         if meaning(row) != meaning(first):
             return Answer("conflict")
-        return Answer("replayed", first.after)
+        return Answer("replayed", self.balance(row.user, row.currency))
 
     def _name_to_pay(
         self, row: Row, kind: Kind, zone: str, limit: int, moment: datetime

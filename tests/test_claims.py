@@ -76,12 +76,12 @@ def test_the_lowest_free_name() -> None:
 
 
 def test_it_opens_behind_every_row_and_name() -> None:
-    assert claim().opens_at(rows(None, at=NOW)) == datetime(2026, 11, 23, tzinfo=UTC)
+    assert claim().opens_at(rows(None, at=NOW), NOW) == datetime(2026, 11, 23, tzinfo=UTC)
     late = rows("day:2026-11-30", at=datetime(2026, 11, 30, 12, tzinfo=UTC))
-    assert claim().opens_at(late) == datetime(2026, 12, 1, tzinfo=UTC)
+    assert claim().opens_at(late, NOW) == datetime(2026, 12, 1, tzinfo=UTC)
     named = rows("day:2026-11-22", "day:2026-11-23")
-    assert claim().opens_at(named) == datetime(2026, 11, 24, tzinfo=UTC)
-    assert claim("forever").opens_at(rows(None)) is None
+    assert claim().opens_at(named, NOW) == datetime(2026, 11, 24, tzinfo=UTC)
+    assert claim("forever").opens_at(rows(None), NOW) is None
     cooldown, hour = claim(timedelta(hours=3), 2), timedelta(hours=1)
     paid = [Paid(n, NOW - n * hour, None) for n in (2, 0, 1)]
-    assert cooldown.opens_at(paid) == NOW + 2 * hour
+    assert cooldown.opens_at(paid, NOW) == NOW + 2 * hour

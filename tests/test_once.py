@@ -53,7 +53,7 @@ class Life:
     def call(self, window: Any = "day", reason: str = "goal", **more: Any) -> Receipt:
         receipt = self.coins.award_once("7", 10, reason, window, **more)
         self.db.session.commit()
-        if not receipt and receipt.next_at:
+        if receipt.next_at and receipt.next_at > self.clock.now:
             self._keeps_its_word(receipt.next_at, window, reason, more)
         return receipt
 
@@ -524,6 +524,22 @@ def test_a_refusal_outside_of_the_season_says_so(life: Life) -> None:
     late = life.at("2027-01-01T00:00:00").call(SPRINT)
     assert early.outcome is late.outcome is Outcome.NOT_OPEN
     assert (late.next_at, late.entry, late.amount) == (None, None, 0)
+
+
+def test_a_season_that_was_paid_in_another_zone_does_not_open_again(life: Life) -> None:
+    season = Between("ny", datetime(2026, 1, 1), datetime(2026, 1, 8))
+    assert life.at("2025-12-31T11:00:00", "Pacific/Kiritimati").call(season)
+    early = life.at("2025-12-31T11:00:00", "America/Los_Angeles").call(season)
+    assert (early.outcome, early.next_at) == (Outcome.NOT_OPEN, None)
+
+
+def test_a_payment_tells_when_the_next_is_due(life: Life) -> None:
+    noon = life.at("2026-11-22T12:00:00").clock.now
+    assert life.call().next_at == utc("2026-11-23T00:00:00")
+    assert life.call("forever", "first").next_at is None
+    assert life.call(timedelta(hours=2), "rolling").next_at == noon + timedelta(hours=2)
+    assert life.call("day", "twice", limit=2).next_at == noon
+    assert life.call("day", "twice", limit=2).next_at == utc("2026-11-23T00:00:00")
 
 
 # -- by chance -------------------------------------------------------------------------------
