@@ -215,12 +215,13 @@ class Rule:
         if type(answer) is not str and status_of(answer) >= 400:
             return False
         loader = state.loaders.current_user
-        due.user = user = loader() if loader else state.current_user()
+        user = loader() if loader else state.current_user()
         if type(user) not in (int, str) or not state.knows_refusals():
+            due.user = user
             return False
-        due.shortly = shortly = (self._token, user)
-        refusal = state.refusals.get(shortly, state.clock())
+        refusal = state.refusals.get((self._token, user), state.clock())
         if refusal is None:
+            due.user, due.shortly = user, (self._token, user)
             return False
         due.context.setdefault("coins_receipts", []).append(refusal)
         if award_refused.receivers:

@@ -66,20 +66,18 @@ def status_of(value: Any) -> int:
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = (
-        "args",
-        "context",
-        "earlier",
-        "first",
-        "kwargs",
-        "open",
-        "rule",
-        "shortly",
-        "state",
-        "user",
-        "value",
-        "view",
-    )
+    value: Any = None
+    """What the rule's callables are given: a view's own return value, or a signal's arguments."""
+    user: Any = UNASKED
+    """Who the current user is, once ``Rule.refused_again`` has asked."""
+    shortly: Any = None
+    """The key under which that remembers a refusal."""
+    first: Due | None = None
+    """The run that this one joins: it began within that, or beside it in another coroutine."""
+    open = 1
+    """How many that join this one are still running, itself included."""
+    earlier: Sequence[Due] = ()
+    """Those that ended before the last of them."""
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -88,21 +86,15 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
-        #: What the rule's callables are given: a view's return value, or a signal's arguments.
-        self.value: Any = None
-        #: Who the current user is, once ``Rule.refused_again`` has asked.
-        self.user: Any = UNASKED
-        #: The key under which that remembers a refusal.
-        self.shortly: Any = None
 
     def __enter__(self) -> Due:
         here: AppContext = app_ctx._get_current_object()  # type: ignore[attr-defined]
-        self.state, self.context = state_of(here.app), here.g.__dict__
-        self.first: Due = self.context.setdefault(_FIRST, self)
-        if self.first is self:
-            self.earlier: list[Due] = []
-            self.open = 0
-        self.first.open += 1
+        self.state = state_of(here.app)
+        self.context = context = here.g.__dict__
+        first = context.setdefault(_FIRST, self)
+        if first is not self:
+            self.first = first
+            first.open += 1
         return self
 
     def __exit__(
@@ -111,25 +103,29 @@ class Due:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        # Mostly the first to begin is the last to end; not so where coroutines run side by side.
-        first = self.first
-        first.open -= 1
-        due = first.earlier
-        if not first.open:
-            del self.context[_FIRST]
-        if error is not None:
-            for each in [self, *(() if first.open else due)]:
-                each.refuse(self.state, Outcome.NOT_EARNED)
+        first = self.first or self
+        if first.open > 1:
+            first.open -= 1
+            if error is None:
+                first.join(self)
+            else:
+                self.refuse(self.state, Outcome.NOT_EARNED)
             return
-        due.append(self)
-        if first.open:
+        del self.context[_FIRST]
+        if error is None:
+            due, value = [*first.earlier, self], self.value
+            if type(value) is not str and _has_no_body(value) and has_request_context():
+                settle_by_response(self.state, due)
+            else:
+                # An answer speaks for those that ran within its view, not beside it.
+                settle(self.state, due, value if first is self else "")
             return
-        value = self.value
-        body = value[0] if value and isinstance(value, tuple) else value
-        if body is None and has_request_context():
-            settle_by_response(self.state, due)
-        else:
-            settle(self.state, due, value if first is self else "")
+        for each in (self, *first.earlier):
+            each.refuse(self.state, Outcome.NOT_EARNED)
+
+    def join(self, due: Due) -> None:
+        """Have ``due`` paid with this one."""
+        self.earlier = [*self.earlier, due]
 
     def fill(self, template: str) -> str | None:
         """``template``, such as ``"{goal_id}"``, with the arguments of the view or signal in it.
@@ -163,6 +159,11 @@ class Due:
         state.tell(self.rule.receipt(outcome), user_id)
 
 
+def _has_no_body(value: Any) -> bool:
+    """Whether Flask fails on ``value``, unless another decorator makes an answer of it."""
+    return (value[0] if value and isinstance(value, tuple) else value) is None
+
+
 def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     """Pay what a signal with the arguments ``sent`` is worth.
 
@@ -173,7 +174,7 @@ def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     due.value = sent
     state = current_state()
     if _FIRST in g:
-        g.get(_FIRST).earlier.append(due)
+        g.get(_FIRST).join(due)
     elif has_request_context():
         settle_by_response(state, [due])
     else:
