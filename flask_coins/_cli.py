@@ -206,8 +206,8 @@ def adopt_command(
 ) -> None:
     """Move a hand-made coin_log over, every row with its time. Stop the app first.
 
-    Users of whom the balance column says more or less than their rows get one opening_balance
-    entry. Running it again is safe.
+    Users of whom the balance column says more or less than their rows, or whose rows go below zero
+    on the way, get an opening_balance entry. Running it again is safe.
     """
     state = current_state()
     engine = cast("sa.Engine", state.session.get_bind(clause=state.table))
