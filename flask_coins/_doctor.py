@@ -91,7 +91,7 @@ def _faults_of(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
     if not inspector.has_table(name):
         yield f"The table {name} is missing: run 'flask db upgrade'."
     elif _install.is_foreign(inspector, name):
-        yield f"The table {name} is not Flask-Coins' own: {_install.cure(inspector, name)}"
+        yield f"The table {name} is not Flask-Coins' own: {_install.CURES[name]}"
     elif lacking := _lacking(inspector, table):
         yield (
             f"The table {name} lacks {', '.join(lacking)}: run 'flask db upgrade'; if that does not"

@@ -10,7 +10,7 @@ import inspect
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +30,10 @@ from .errors import CoinsError
 _BIND = "coins_bind"
 _RENAME = "rename it by a revision of your own, and run that with 'flask db upgrade REV'."
 CURES = {
-    "coin_log": "move its rows over with 'flask coins adopt'.",
+    "coin_log": f"move its rows over with 'flask coins adopt', or, if they are no coins, {_RENAME}",
     "coin_balance": _RENAME,
 }
 _VERSIONS = ["version_num"]
-_ADOPTED_COLUMNS = {"user_id", "amount", "reason", "created_at"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class _Found(NamedTuple):
 
     heads: tuple[str, ...]
     """The revisions that it has run."""
-    foreign: dict[str, str]
-    """Tables that only have the name of ours, and what to do about each."""
+    foreign: list[str]
+    """Tables that only have the name of ours."""
     absent: list[str]
     """Those of our tables that are not there."""
     version_table: str | None
@@ -121,17 +120,9 @@ def engine() -> sa.Engine:
 
 def is_foreign(inspector: sa.Inspector, name: str) -> bool:
     """Whether the database's table ``name`` has only the name of the package's."""
-    return inspector.has_table(name) and not OWN_COLUMNS[name] <= _columns(inspector, name)
-
-
-def cure(inspector: sa.Inspector, name: str) -> str:
-    """What to do about the foreign table ``name``: only a log of coins can be adopted."""
-    adoptable = name != "coin_log" or _columns(inspector, name) >= _ADOPTED_COLUMNS
-    return CURES[name] if adoptable else _RENAME
-
-
-def _columns(inspector: sa.Inspector, name: str) -> set[str]:
-    return {column["name"] for column in inspector.get_columns(name)}
+    if not inspector.has_table(name):
+        return False
+    return not OWN_COLUMNS[name] <= {column["name"] for column in inspector.get_columns(name)}
 
 
 def _hook(app: Flask) -> bool:
@@ -245,7 +236,7 @@ def _look() -> _Found:
         named = table.get("version_table", "alembic_version")
         return _Found(
             heads,
-            {it: cure(inspector, it) for it in OWN_COLUMNS if is_foreign(inspector, it)},
+            [it for it in OWN_COLUMNS if is_foreign(inspector, it)],
             absent,
             None if heads or absent else _other_version_table(inspector, named),
         )
@@ -257,11 +248,11 @@ def _other_version_table(inspector: sa.Inspector, named: str) -> str | None:
     return next((name for name in alike if name != named), None)
 
 
-def _refuse(foreign: Mapping[str, str]) -> None:
-    for name, remedy in foreign.items():
+def _refuse(foreign: Iterable[str]) -> None:
+    for name in foreign:
         raise CoinsError(
             f"The database holds a table {name} that is not Flask-Coins' own, nothing was changed: "
-            f"{remedy}"
+            f"{CURES[name]}"
         )
 
 
