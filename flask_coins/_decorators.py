@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 from flask import Request, has_request_context, request
 from flask.views import View
 
 from . import _checks
-from ._claims import Claim
 from ._hints import both_ways, hinting, refuse_direct_call
 from ._ledger import Movement
 from ._rewards import remember_value, remember_view
 from ._sources import called, check_callable, constant, names_in, reads_value
 from ._state import State, current_state
-from ._visit import UNASKED, Due, status_of
+from ._visit import UNASKED, Due, Order, status_of
 from .errors import InvalidAmount, InvalidInput, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send
@@ -28,23 +27,8 @@ from .windows import Window, parse
 
 V = TypeVar("V", bound=Callable[..., Any])
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
-
-
-class Order(NamedTuple):
-    """What a rule has decided: a refusal to tell, or a movement to make and what it claims."""
-
-    decided: Receipt | Movement
-    user_id: str | None = None
-    claim: Claim | None = None
-
-    def pay(self, state: State) -> Receipt:
-        """Write the movement in the session's transaction; nothing is committed."""
-        if isinstance(self.decided, Receipt):
-            return self.decided
-        if self.claim is None:
-            return state.pay(self.decided)
-        return state.pay_once(self.decided, self.claim)
 
 
 @dataclass(frozen=True)
@@ -116,17 +100,29 @@ class Rule:
 
             @wraps(view)
             async def paying(*args: Any, **kwargs: Any) -> Any:
-                with Due(self, view, args, kwargs) as due:
-                    due.value = await view(*args, **kwargs)
-                return due.value
+                due = Due(self, view, args, kwargs)
+                due.begin()
+                try:
+                    value = await view(*args, **kwargs)
+                except BaseException:
+                    due.fail()
+                    raise
+                due.end(value)
+                return value
 
         else:
 
             @wraps(view)
             def paying(*args: Any, **kwargs: Any) -> Any:
-                with Due(self, view, args, kwargs) as due:
-                    due.value = view(*args, **kwargs)
-                return due.value
+                due = Due(self, view, args, kwargs)
+                due.begin()
+                try:
+                    value = view(*args, **kwargs)
+                except BaseException:
+                    due.fail()
+                    raise
+                due.end(value)
+                return value
 
         remember_view(paying, self)
         return paying  # type: ignore[return-value]
@@ -190,7 +186,7 @@ class Rule:
     def _method_counts(self) -> bool:
         if not has_request_context():
             return True
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        current = _current_request()
         if self.methods is not None:
             return current.method in self.methods
         if current.method != "GET":
@@ -198,21 +194,17 @@ class Rule:
         route = current.url_rule
         return route is None or not WRITING & (route.methods or set())
 
-    def refused_again(self, state: State, due: Due, answer: Any) -> bool:
+    def refused_again(self, state: State, due: Due) -> bool:
         """Tell a refusal that this process knows: the short way, which most requests go.
 
-        It decides as :meth:`order` does, for a rule that asks the view for nothing. Where it does
-        not know, the user that it asked for is left in ``due``.
+        It decides as :meth:`order` does, for a rule that asks the view for nothing, once the view of
+        ``due`` is a success. Where it does not know, the user that it asked for is left in ``due``.
         """
-        if due.view is None:
-            return False
         try:
-            method = request._get_current_object().method  # type: ignore[attr-defined]
+            method = _current_request().method
         except RuntimeError:  # outside of a request
             return False
         if method not in self._short_methods:
-            return False
-        if type(answer) is not str and status_of(answer) >= 400:
             return False
         loader = state.loaders.current_user
         user = loader() if loader else state.current_user()

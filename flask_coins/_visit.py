@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import (
     Flask,
@@ -22,7 +21,9 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.orm import Session, SessionTransactionOrigin
 from werkzeug.exceptions import HTTPException
 
+from ._claims import Claim
 from ._faults import ATTEMPTS, is_transient, repeated, roll_back
+from ._ledger import Movement
 from ._session import has_entries, has_work
 from ._sources import filled
 from ._state import State, current_state, state_of
@@ -30,9 +31,11 @@ from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
 
 if TYPE_CHECKING:
-    from ._decorators import Order, Rule
+    from ._decorators import Rule
 
 UNASKED = object()
+# Taken from the proxies once: a look through them costs more than the rest of a refusal's steps.
+_app_context: Callable[[], AppContext] = app_ctx._get_current_object  # type: ignore[attr-defined]
 _FIRST = "_coins_first"
 _WAITING = "flask_coins.waiting"
 _RESPONSE = "flask_coins.response"
@@ -63,6 +66,22 @@ def status_of(value: Any) -> int:
     return status_of(value[0])
 
 
+class Order(NamedTuple):
+    """What a rule has decided: a refusal to tell, or a movement to make and what it claims."""
+
+    decided: Receipt | Movement
+    user_id: str | None = None
+    claim: Claim | None = None
+
+    def pay(self, state: State) -> Receipt:
+        """Write the movement in the session's transaction; nothing is committed."""
+        if isinstance(self.decided, Receipt):
+            return self.decided
+        if self.claim is None:
+            return state.pay(self.decided)
+        return state.pay_once(self.decided, self.claim)
+
+
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
@@ -72,12 +91,6 @@ class Due:
     """Who the current user is, once ``Rule.refused_again`` has asked."""
     shortly: Any = None
     """The key under which that remembers a refusal."""
-    first: Due | None = None
-    """The run that this one joins: it began within that, or beside it in another coroutine."""
-    open = 1
-    """How many that join this one are still running, itself included."""
-    earlier: Sequence[Due] = ()
-    """Those that ended before the last of them."""
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -86,41 +99,56 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
+        #: The run that this one joins: it began within that, or beside it in another coroutine.
+        self.first: Due | None = None
+        #: How many that join this one are still running, itself included.
+        self.open = 1
+        #: Those that ended before the last of them.
+        self.earlier: Sequence[Due] = ()
 
-    def __enter__(self) -> Due:
-        here: AppContext = app_ctx._get_current_object()  # type: ignore[attr-defined]
-        self.state = state_of(here.app)
+    def begin(self) -> None:
+        """Join the run that is going on, or be the one that others join."""
+        here = _app_context()
+        state = here.app.extensions.get("coins")
+        self.state = state if type(state) is State else state_of(here.app)
         self.context = context = here.g.__dict__
         first = context.setdefault(_FIRST, self)
         if first is not self:
             self.first = first
             first.open += 1
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def end(self, value: Any) -> None:
+        """The view has returned ``value``: pay, unless others that belong together still run."""
+        self.value = value
         first = self.first or self
         if first.open > 1:
             first.open -= 1
-            if error is None:
-                first.join(self)
-            else:
-                self.refuse(self.state, Outcome.NOT_EARNED)
+            first.join(self)
             return
         del self.context[_FIRST]
-        if error is None:
-            due, value = [*first.earlier, self], self.value
-            if type(value) is not str and _has_no_body(value) and has_request_context():
-                settle_by_response(self.state, due)
-            else:
-                # An answer speaks for those that ran within its view, not beside it.
-                settle(self.state, due, value if first is self else "")
+        is_text = type(value) is str
+        if not is_text and _has_no_body(value) and has_request_context():
+            settle_by_response(self.state, [*first.earlier, self])
             return
-        for each in (self, *first.earlier):
+        if not first.earlier and (is_text or status_of(value) < 400):
+            try:
+                if self.rule.refused_again(self.state, self):
+                    return
+            except Exception as error:
+                _failed(self.state, [self], error, _lost(self.state))
+                return
+        # An answer speaks for those that ran within its view, not beside it.
+        settle(self.state, [*first.earlier, self], value if first is self else "")
+
+    def fail(self) -> None:
+        """The view has raised: nothing is paid of what ends with it."""
+        first, missed = self.first or self, [self]
+        if first.open > 1:
+            first.open -= 1
+        else:
+            del self.context[_FIRST]
+            missed += first.earlier
+        for each in missed:
             each.refuse(self.state, Outcome.NOT_EARNED)
 
     def join(self, due: Due) -> None:
@@ -226,11 +254,8 @@ def settle(
     error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
     host if the host has changed anything, or has ``begun`` the transaction.
     """
-    at_stake, earned = None, due
+    at_stake, earned = begun or has_work(state.open_session()), due
     try:
-        if len(due) == 1 and due[0].rule.refused_again(state, due[0], answer):
-            return
-        at_stake = begun or has_work(state.open_session())
         earned = _earned(state, due, answer)
         if not earned:
             return
@@ -243,7 +268,7 @@ def settle(
     except _CommittedError as late:
         raise late.error from late.error.__cause__
     except Exception as error:
-        _failed(state, earned, error, _lost(state) if at_stake is None else at_stake)
+        _failed(state, earned, error, at_stake)
 
 
 def _lost(state: State) -> bool:
