@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
@@ -27,7 +28,8 @@ from .windows import Window, parse
 
 V = TypeVar("V", bound=Callable[..., Any])
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
+# What the proxy looks into, as in _visit: a context that has the request.
+_request_context: ContextVar[Any] = request.__wrapped__  # type: ignore[attr-defined]
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 
@@ -186,7 +188,7 @@ class Rule:
     def _method_counts(self) -> bool:
         if not has_request_context():
             return True
-        current = _current_request()
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if self.methods is not None:
             return current.method in self.methods
         if current.method != "GET":
@@ -201,8 +203,8 @@ class Rule:
         ``due`` is a success. Where it does not know, the user that it asked for is left in ``due``.
         """
         try:
-            method = _current_request().method
-        except RuntimeError:  # outside of a request
+            method = _request_context.get().request.method
+        except (LookupError, RuntimeError):  # outside of a request
             return False
         if method not in self._short_methods:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from ._decorators import Rule
 
 UNASKED = object()
-# Taken from the proxies once: a look through them costs more than the rest of a refusal's steps.
-_app_context: Callable[[], AppContext] = app_ctx._get_current_object  # type: ignore[attr-defined]
+# What the proxy looks into: each look through it would cost a refusal several steps.
+_app_context: ContextVar[AppContext] = app_ctx.__wrapped__  # type: ignore[attr-defined]
 _FIRST = "_coins_first"
 _WAITING = "flask_coins.waiting"
 _RESPONSE = "flask_coins.response"
@@ -85,12 +86,20 @@ class Order(NamedTuple):
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    value: Any = None
-    """What the rule's callables are given: a view's own return value, or a signal's arguments."""
-    user: Any = UNASKED
-    """Who the current user is, once ``Rule.refused_again`` has asked."""
-    shortly: Any = None
-    """The key under which that remembers a refusal."""
+    __slots__ = (
+        "args",
+        "context",
+        "earlier",
+        "first",
+        "kwargs",
+        "open",
+        "rule",
+        "shortly",
+        "state",
+        "user",
+        "value",
+        "view",
+    )
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -99,6 +108,12 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
+        #: What the rule's callables are given: a view's own return value, or a signal's arguments.
+        self.value: Any = None
+        #: Who the current user is, once ``Rule.refused_again`` has asked.
+        self.user: Any = UNASKED
+        #: The key under which that remembers a refusal.
+        self.shortly: Any = None
         #: The run that this one joins: it began within that, or beside it in another coroutine.
         self.first: Due | None = None
         #: How many that join this one are still running, itself included.
@@ -108,7 +123,9 @@ class Due:
 
     def begin(self) -> None:
         """Join the run that is going on, or be the one that others join."""
-        here = _app_context()
+        here = _app_context.get(None)
+        if here is None:
+            here = app_ctx._get_current_object()  # type: ignore[attr-defined]  # says what is wrong
         state = here.app.extensions.get("coins")
         self.state = state if type(state) is State else state_of(here.app)
         self.context = context = here.g.__dict__
