@@ -107,9 +107,12 @@ def current(dialect: str, statement: sa.Select[Any]) -> sa.Select[Any]:
     """``statement`` as a read of what is committed now.
 
     At REPEATABLE READ a plain SELECT of MariaDB goes on showing the old snapshot: only a locking
-    read shows what was committed since.
+    read shows what was committed since. It locks the row at which it stops too, a stranger's: so it
+    reads the index forward, and everybody waits for those behind, nobody for those before.
     """
-    return statement.with_for_update() if dialect in MYSQL_FAMILY else statement
+    if dialect not in MYSQL_FAMILY:
+        return statement
+    return statement.order_by(None).limit(None).with_for_update()
 
 
 @lru_cache

@@ -99,6 +99,19 @@ def test_a_payment_of_ones_own_hides_none_of_anothers(
         db.session.rollback()
 
 
+def test_looking_again_waits_for_nobody_before(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    with app.app_context():
+        coins.award_once("ann", 15, "prize", "day", limit=2)
+        with app.app_context():
+            db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
+            with app.app_context():
+                coins.award_once("bob", 15, "prize", "day", limit=2)
+                db.session.commit()
+            assert coins.award_once("bob", 15, "prize", "day", limit=2).balance == 30
+            db.session.commit()
+        db.session.commit()
+
+
 @pytest.mark.parametrize("key", [None, "order-1"])
 def test_strangers_without_coins_do_not_block_each_other(
     app: Flask, db: SQLAlchemy, coins: Coins, key: str | None
