@@ -284,10 +284,16 @@ def _other_cure(folder: Folder, copy_id: str, *, alone: bool) -> str:
         return f", or run 'flask coins install{option} --head {parent}'{merge}"
     if alone and (other := folder.copies.get(copy_id[:10])):
         return (
-            f", or, as {other.revision} makes the same tables and keeps those that are there, run "
-            f"'flask db stamp{option} --purge {parent}' and then 'flask db upgrade{option}'"
+            f", or, as {other.revision} makes the same tables and keeps those that are there, "
+            f"{_before_stamp()}run 'flask db stamp{option} --purge {parent}' and then "
+            f"'flask db upgrade{option}'"
         )
     return ""
+
+
+def _before_stamp() -> str:
+    knows_purge = "purge" in inspect.signature(flask_migrate.stamp).parameters
+    return "" if knows_purge else "update Flask-Migrate to 4.0.6 or newer, "
 
 
 def _restore(config: Config, bind_key: str | None) -> list[Path]:
