@@ -457,7 +457,7 @@ def test_a_coins_id_is_a_text_or_number(ctx: None, coins: Coins, bad: Any) -> No
 def test_a_mapped_user_has_no_other_id_either(ctx: None, db: SQLAlchemy, coins: Coins) -> None:
     class Teacher(db.Model):  # type: ignore[name-defined,misc]
         id: Mapped[int] = mapped_column(primary_key=True)
-        coins_id: Mapped[str | None]
+        coins_id: Mapped[str | None] = mapped_column(sa.String(50))
 
     db.create_all()
     teacher = Teacher(id=1)
