@@ -298,7 +298,8 @@ def measure(url: str, rounds: int) -> tuple[str, list[Result]]:
             results += measure_payments(host, rounds)
             host.db.session.remove()
             version = ".".join(map(str, host.db.engine.dialect.server_version_info or ()))
-            name = host.db.engine.dialect.name
+            dialect = host.db.engine.dialect
+            name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
             host.db.engine.dispose()
     return f"{name} {version}", results
 
