@@ -88,6 +88,8 @@ def limit(value: Any) -> int:
 
 def details(value: Any) -> Any:
     """``value`` if it can be written as JSON (RFC 8259: no NaN, no infinity, no lone surrogate)."""
+    if value is None:
+        return None
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         if _depth(value) > _DEEPEST:

@@ -15,6 +15,7 @@ class Paid(NamedTuple):
     """A row of the log that may have used a window up."""
 
     id: int
+    """0 for the one that is about to be written."""
     at: datetime
     once_key: str | None
 

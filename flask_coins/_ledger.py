@@ -8,7 +8,6 @@ lock; the unique indexes of the log stand underneath. Nothing here commits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -96,9 +95,9 @@ class Ledger:
                 paid = write.look_again(claim)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.take_back(account))
-            receipt = write.entered(account, Outcome.AWARDED, name := claim.free_name(paid))
-            mine = Paid(cast("Entry", receipt.entry).id, movement.now, name)
-            return replace(receipt, next_at=claim.opens_at([*paid, mine], movement.now))
+            mine = Paid(0, movement.now, claim.free_name(paid))
+            next_at = claim.opens_at([*paid, mine], movement.now)
+            return write.entered(account, Outcome.AWARDED, mine.once_key, next_at)
 
     def _move(self, session: Session, movement: Movement, outcome: Outcome) -> Receipt:
         with whole(session):
@@ -213,11 +212,17 @@ class _Write:
         mariadb = self.dialect.name in sql.MYSQL_FAMILY
         return mariadb and self.looked and self.before == Account() and not self.moved
 
-    def entered(self, account: Account, outcome: Outcome, once_key: str | None = None) -> Receipt:
+    def entered(
+        self,
+        account: Account,
+        outcome: Outcome,
+        once_key: str | None = None,
+        next_at: datetime | None = None,
+    ) -> Receipt:
         """Write the entry, under the lock; the last step of every movement."""
         entry = self._insert(account.balance, once_key)
         return self.movement.receipt(
-            outcome, amount=entry.amount, balance=account.balance, entry=entry
+            outcome, amount=entry.amount, balance=account.balance, entry=entry, next_at=next_at
         )
 
     def _insert(self, balance_after: int, once_key: str | None) -> Entry:

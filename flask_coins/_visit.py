@@ -86,20 +86,20 @@ class Order(NamedTuple):
 class Due:
     """One run of a decorated view, or one signal: what its rule looks at."""
 
-    __slots__ = (
-        "args",
-        "context",
-        "earlier",
-        "first",
-        "kwargs",
-        "open",
-        "rule",
-        "shortly",
-        "state",
-        "user",
-        "value",
-        "view",
-    )
+    state: State
+    context: dict[str, Any]
+    value: Any = None
+    """What the rule's callables are given: a view's own return value, or a signal's arguments."""
+    user: Any = UNASKED
+    """Who the current user is, once ``Rule.refused_again`` has asked."""
+    shortly: Any = None
+    """The key under which that remembers a refusal."""
+    first: Due | None = None
+    """The run that this one joins: it began within that, or beside it in another coroutine."""
+    open = 1
+    """How many that join this one are still running, itself included."""
+    earlier: Sequence[Due] = ()
+    """Those that ended before the last of them."""
 
     def __init__(
         self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
@@ -108,18 +108,6 @@ class Due:
         self.view = view
         self.args = args
         self.kwargs = kwargs
-        #: What the rule's callables are given: a view's own return value, or a signal's arguments.
-        self.value: Any = None
-        #: Who the current user is, once ``Rule.refused_again`` has asked.
-        self.user: Any = UNASKED
-        #: The key under which that remembers a refusal.
-        self.shortly: Any = None
-        #: The run that this one joins: it began within that, or beside it in another coroutine.
-        self.first: Due | None = None
-        #: How many that join this one are still running, itself included.
-        self.open = 1
-        #: Those that ended before the last of them.
-        self.earlier: Sequence[Due] = ()
 
     def begin(self) -> None:
         """Join the run that is going on, or be the one that others join."""
