@@ -94,6 +94,8 @@ class _Adoption:
         self.old = old
         self.now = now
         self.mysql = connection.dialect.name in ("mysql", "mariadb")
+        self.pooled = connection.connection
+        self.driver = self.pooled.dbapi_connection
         self.log = log.to_metadata(metadata, name=_NEW)
         self.balances = balances.to_metadata(metadata, name=_NEW_BALANCES)
         self.users = Accounts(_WORK, metadata)
@@ -117,9 +119,18 @@ class _Adoption:
             self.connection.rollback()
             self.old.close()
             if self.mysql:
+                self._let_go()
                 self._drop_ours()
             raise
         return result
+
+    def _let_go(self) -> None:
+        """Close the connection where an interrupt has made SQLAlchemy forget it.
+
+        One that is detached from the pool it would leave open, and with it the locks on our tables.
+        """
+        if self.pooled.dbapi_connection is None and self.driver is not None:
+            self.driver.close()
 
     # -- preparing --------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from flask_coins._verify import faults
 
 from .apps import NOON, create_app
 from .hosts import Host
+from .statements import before
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, 9)
@@ -683,14 +683,28 @@ def ddl(usual: Old) -> Iterator[list[int]]:
 
 def test_broken_off_anywhere_it_can_be_run_again(usual: Old, ddl: list[int]) -> None:
     before = usual.entries("user_id", "amount")
-    cuts = 0
+    cuts: list[PowerCut] = []  # kept, and with them all that their tracebacks hold
     while "coin_balance" not in usual.tables():
         assert usual.entries("user_id", "amount") == before
-        ddl[0] = cuts
-        with suppress(PowerCut):
+        ddl[0] = len(cuts)
+        try:
             adopt(usual.engine, balance_column=COLUMN)
+        except PowerCut as cut:
+            cuts.append(cut)
         ddl[0] = 1000
-        cuts += 1
     adopt(usual.engine, balance_column=COLUMN)
-    assert cuts > 10
+    assert len(cuts) > 10
     assert usual.balances()["1"] == (40, 100, 60)
+
+
+def test_an_interrupt_leaves_nothing_behind(usual: Old) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with (
+        before(usual.engine, "INSERT INTO coin_log_adopting", interrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        adopt(usual.engine)
+    assert usual.tables() == {"users", "coin_log"}
+    assert adopt(usual.engine).rows == 4
