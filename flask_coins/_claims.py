@@ -51,6 +51,8 @@ class Claim:
 
     def refuses(self, paid: Sequence[Paid], period: Period | None = None) -> bool:
         """Whether ``paid`` fills the period, by payments since its start or by its own names."""
+        if len(paid) < self.limit:
+            return False
         period = period or self.period
         names = set(self.names(period))
         return sum(row.at >= period.start or row.once_key in names for row in paid) >= self.limit

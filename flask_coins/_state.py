@@ -189,7 +189,7 @@ class State:
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
         receipt = self._repeated(lambda: self.ledger.spend(self.session, movement))
-        return self._answered(self._moved(receipt, movement), movement)
+        return self._answered(self._moved(self.session, receipt, movement), movement)
 
     def _repeated(self, attempt: Callable[[], Receipt]) -> Receipt:
         """Try again only where the transaction is all ours: nothing of the host's goes with it."""
@@ -203,7 +203,8 @@ class State:
         """Award without a window, in the host's transaction."""
         if not self.eligible(movement.user_id, movement.reason):
             return movement.receipt(Outcome.EXCLUDED)
-        return self._moved(self.ledger.award(self.session, movement), movement)
+        session = self.session
+        return self._moved(session, self.ledger.award(session, movement), movement)
 
     def knows_refusals(self) -> bool:
         """Whether a rule and a user alone tell a refusal: no session, no zone or database to ask."""
@@ -265,10 +266,11 @@ class State:
         """Award once in a window, in the host's transaction."""
         if isinstance(claim, Receipt):
             return claim
-        receipt = self.ledger.award_once(self.session, movement, claim)
+        session = self.session
+        receipt = self.ledger.award_once(session, movement, claim)
         if claim.key and receipt.outcome is Outcome.ALREADY:
             self._remember(receipt, claim, claim.key, movement.now)
-        return self._moved(receipt, movement)
+        return self._moved(session, receipt, movement)
 
     def eligible(self, user_id: str, reason: str) -> bool:
         """What the host's ``eligible_check`` says; without one, everybody is."""
@@ -318,9 +320,9 @@ class State:
 
     # -- telling ----------------------------------------------------------------------------
 
-    def _moved(self, receipt: Receipt, movement: Movement) -> Receipt:
+    def _moved(self, session: Session, receipt: Receipt, movement: Movement) -> Receipt:
         if receipt:
-            _session.wait(self.session, receipt, movement.user_id, self.tell)
+            _session.wait(session, receipt, movement.user_id, self.tell)
             if has_request_context():
                 after_this_request(_note_failure)
         return receipt
