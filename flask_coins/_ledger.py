@@ -92,7 +92,7 @@ class Ledger:
                 return _already(movement, claim, paid, write.before)
             account = write.earn()
             if write.moved:
-                paid = write.look_again(claim)
+                paid = write.look_again(claim, paid)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.take_back(account))
             mine = Paid(0, movement.now, claim.free_name(paid))
@@ -128,31 +128,41 @@ class _Write:
                 " isolation level AUTOCOMMIT on the engine or connection that holds them."
             )
         self.dialect = self.connection.dialect
+        self.mysql = self.dialect.name in sql.MYSQL_FAMILY
         self.movement = movement
         self.params = movement.params()
         self.before, self.looked = Account(), False
         self.owner = (movement.user_id, movement.currency)
-        self.unseen = _unseen_in(session) if self.dialect.name in sql.MYSQL_FAMILY else set()
+        self.unseen = _unseen_in(session) if self.mysql else {}
+        self.seen = 0
+        """The newest entry that the look can have shown; only kept for MariaDB."""
         self.moved = self.owner in self.unseen
         """Whether others may have moved coins that the look did not show."""
 
     def look(self, claim: Claim) -> list[Paid]:
         """Without a lock, the balance row and the rows that count against ``claim``."""
         self.params |= sql.claimed(claim)
-        rows = self.connection.execute(sql.look(len(claim.known_names)), self.params)
-        held, paid = sql.split(rows)
-        self.before, self.looked = Account(*held) if held else Account(), True
+        held, paid = self._look(claim)
+        self._saw(held)
         return paid
 
-    def look_again(self, claim: Claim) -> list[Paid]:
+    def look_again(self, claim: Claim, paid: list[Paid]) -> list[Paid]:
         """The same rows as they are now; the lock is held."""
-        names = len(claim.known_names)
-        rows = [
-            Paid(*row)
-            for statement in [sql.SINCE] + ([sql.named(names)] if names else [])
-            for row in self.connection.execute(self._current(statement), self.params)
-        ]
-        return list({row.id: row for row in rows}.values())
+        if not self.mysql:
+            return self._look(claim)[1]
+        newer = self.connection.execute(sql.PAID_SINCE, self._since_seen())
+        return list({row.id: row for row in (*paid, *(Paid(*each) for each in newer))}.values())
+
+    def _look(self, claim: Claim) -> tuple[Any, list[Paid]]:
+        look = sql.look(len(claim.known_names), self.mysql)
+        return sql.split(self.connection.execute(look, self.params))
+
+    def _saw(self, held: Sequence[Any] | None) -> None:
+        *figures, newest = held or (0, 0, 0, 0)
+        self.before, self.seen, self.looked = Account(*figures), newest or 0, True
+
+    def _since_seen(self) -> dict[str, Any]:
+        return self.params | {"seen": self.unseen.get(self.owner, self.seen)}
 
     def earn(self) -> Account:
         """Lock the balance row by adding to it."""
@@ -179,9 +189,9 @@ class _Write:
         locked, later looks of this transaction can trust it, and need not lock what they read.
         """
         key = self.movement.idempotency_key
-        if key is not None or self.dialect.name in sql.MYSQL_FAMILY:
-            row = self.connection.execute(sql.ACCOUNT, self.params).one_or_none()
-            self.before, self.looked = Account(*row) if row else Account(), True
+        if self.mysql or key is not None:
+            account = sql.account(self.mysql)
+            self._saw(self.connection.execute(account, self.params).one_or_none())
         if key is None:
             return None
         self.params["of_idempotency_key"] = key
@@ -191,13 +201,17 @@ class _Write:
         """The same as it is now, if anything moved meanwhile."""
         if self.movement.idempotency_key is None or not self.moved:
             return None
-        return self._entry(self._current(sql.BY_KEY))
+        if not self.mysql:
+            return self._entry(sql.BY_KEY)
+        self.params = self._since_seen()
+        return self._entry(sql.KEY_SINCE)
 
     def held_now(self) -> Account:
         """What the row holds as it is committed now, where it was too small to take from."""
         if self._has_none:
             return self.before
-        row = self.connection.execute(self._current(sql.ACCOUNT), self.params).one_or_none()
+        now = sql.ACCOUNT_NOW if self.mysql else sql.ACCOUNT
+        row = self.connection.execute(now, self.params).one_or_none()
         account = Account(*row) if row else Account()
         self.moved = self.moved or not self.looked or account != self.before
         return account
@@ -209,8 +223,7 @@ class _Write:
         Looking for it under a lock would lock the gap where it would stand, and strangers' rows with
         it: two who are refused and then paid would be a deadlock.
         """
-        mariadb = self.dialect.name in sql.MYSQL_FAMILY
-        return mariadb and self.looked and self.before == Account() and not self.moved
+        return self.mysql and self.looked and self.before == Account() and not self.moved
 
     def entered(
         self,
@@ -249,7 +262,7 @@ class _Write:
         seen = self.looked and self.before.plus(self.movement.amount) == account
         if account is not None and not seen:
             self.moved = True
-            self.unseen.add(self.owner)
+            self.unseen.setdefault(self.owner, self.seen)
         return account
 
     def _changed(self, statement: Any, returns: bool) -> Account | None:
@@ -260,16 +273,13 @@ class _Write:
             return None
         return Account(*self.connection.execute(sql.ACCOUNT, self.params).one())
 
-    def _current(self, statement: sa.Select[Any]) -> sa.Select[Any]:
-        return sql.current(self.dialect.name, statement)
-
     def _entry(self, statement: sa.Select[Any]) -> Entry | None:
         row = self.connection.execute(statement, self.params).one_or_none()
         return sql.entry_of(row) if row else None
 
 
-def _unseen_in(session: Session) -> set[tuple[str, str]]:
-    """Whose coins this transaction locked after others had moved some, or may have.
+def _unseen_in(session: Session) -> dict[tuple[str, str], int]:
+    """Whose coins this transaction locked after others had moved some, and what it had seen before.
 
     At REPEATABLE READ MariaDB shows a transaction the balance row as it has changed it itself, with
     what others did before, but not their entries: from then on the row proves nothing.
@@ -277,8 +287,8 @@ def _unseen_in(session: Session) -> set[tuple[str, str]]:
     root = session.get_transaction()
     kept = session.info.get(_UNSEEN)
     if kept is None or kept[0] is not root:
-        kept = session.info[_UNSEEN] = (root, set())
-    unseen: set[tuple[str, str]] = kept[1]
+        kept = session.info[_UNSEEN] = (root, {})
+    unseen: dict[tuple[str, str], int] = kept[1]
     return unseen
 
 

@@ -64,7 +64,7 @@ class Reader:
 
     def paid(self, session: Session, params: dict[str, Any], claim: Claim) -> list[Paid]:
         """The rows that count against ``claim``, unlocked."""
-        look = sql.look(len(claim.known_names))
+        look = sql.look(len(claim.known_names), newest=False)
         return sql.split(self._rows(session, look, params | sql.claimed(claim)))[1]
 
 

@@ -48,16 +48,21 @@ _PAID = (log.c.id, log.c.created_at, log.c.once_key)
 ACCOUNT = sa.select(*HELD).where(*_ROW)
 """What a balance row holds; a transaction that changed the row sees it as changed."""
 BY_KEY = sa.select(*ENTRY).where(*same(log, "user_id", "idempotency_key"))
+_NEWEST = (
+    sa.select(sa.func.max(log.c.id)).where(*same(log, "user_id", "currency")).scalar_subquery()
+)
+ACCOUNT_NOW = ACCOUNT.with_for_update()
+"""What the row holds as it is committed now, on MariaDB too."""
 INSERT = sa.insert(log).execution_options(**{OWN: True})
 
 # What counts as a payment is positive and does not give a spend back.
+_IS_PAYMENT = (log.c.amount > 0, log.c.reverses_id.is_(None))
 SINCE = (
     sa.select(*_PAID)
     .where(
         *_OF_REASON,
         log.c.created_at >= sa.bindparam("start", type_=log.c.created_at.type),
-        log.c.amount > 0,
-        log.c.reverses_id.is_(None),
+        *_IS_PAYMENT,
     )
     .order_by(log.c.created_at.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
@@ -71,6 +76,12 @@ def claimed(claim: Claim) -> dict[str, Any]:
 
 
 @lru_cache
+def account(newest: bool) -> sa.Select[Any]:
+    """What a balance row holds; with ``newest`` also the newest entry: see :func:`_since`."""
+    return ACCOUNT.add_columns(_NEWEST if newest else ZERO)
+
+
+@lru_cache
 def named(count: int) -> sa.Select[Any]:
     """The rows that bear one of ``count`` names of a window."""
     names = [sa.bindparam(f"name_{n}", type_=log.c.once_key.type) for n in range(count)]
@@ -78,41 +89,48 @@ def named(count: int) -> sa.Select[Any]:
 
 
 @lru_cache
-def look(count: int) -> sa.CompoundSelect[Any]:
-    """The balance row and the paid rows, as one snapshot.
+def look(count: int, newest: bool) -> sa.CompoundSelect[Any]:
+    """The balance row and the paid rows, as one snapshot; with ``newest`` also the newest entry.
 
     Read by two statements, in the wrong order, a payment between them would go unseen. The row of
     the balance is the one whose ``once_key`` is the empty text.
     """
     moment = balances.c.updated_at.label("at")
-    account = sa.select(*HELD, moment, sa.literal_column("''").label("once_key")).where(*_ROW)
+    name: sa.Label[str] = sa.literal_column("''", sa.String()).label("once_key")
+    held = sa.select(*HELD, moment, name, _NEWEST if newest else ZERO).where(*_ROW)
     parts = [SINCE.subquery()] + ([named(count).subquery()] if count else [])
-    rows = [sa.select(p.c.id, ZERO, ZERO, p.c.created_at, p.c.once_key) for p in parts]
-    return sa.union_all(account, *rows)
+    rows = [sa.select(p.c.id, ZERO, ZERO, p.c.created_at, p.c.once_key, ZERO) for p in parts]
+    return sa.union_all(held, *rows)
 
 
-def split(rows: Iterable[Any]) -> tuple[tuple[int, int, int] | None, list[Paid]]:
+def split(rows: Iterable[Any]) -> tuple[tuple[int, int, int, int] | None, list[Paid]]:
     """What :func:`look` found: the balance row, if there is one, and each paid row once."""
     held, paid = None, {}
-    for a, b, c, at, once_key in rows:
+    for a, b, c, at, once_key, newest in rows:
         if once_key == "":
-            held = (a, b, c)
+            held = (a, b, c, newest)
         else:
             paid[a] = Paid(a, at, once_key)
     return held, list(paid.values())
 
 
-@lru_cache
-def current(dialect: str, statement: sa.Select[Any]) -> sa.Select[Any]:
-    """``statement`` as a read of what is committed now.
+def _since(columns: Iterable[Any], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Entries of a user that came after the entry ``seen``, as they are committed now.
 
-    At REPEATABLE READ a plain SELECT of MariaDB goes on showing the old snapshot: only a locking
-    read shows what was committed since. It locks the row at which it stops too, a stranger's: so it
-    reads the index forward, and everybody waits for those behind, nobody for those before.
+    For MariaDB, where at REPEATABLE READ a plain SELECT goes on showing the old snapshot. A locking
+    read locks a gap besides, in the index that it reads: in this one only those who never had an
+    entry put one into another's gap. In the indexes of the other looks, everybody does.
     """
-    if dialect not in MYSQL_FAMILY:
-        return statement
-    return statement.order_by(None).limit(None).with_for_update()
+    found = sa.select(*columns).where(
+        *same(log, "user_id", "currency"), log.c.id > sa.bindparam("seen", type_=sa.BigInteger)
+    )
+    for dialect in MYSQL_FAMILY:
+        found = found.with_hint(log, "FORCE INDEX (ix_coin_log_user)", dialect)
+    return found.where(*where).order_by(log.c.id).with_for_update(read=True)
+
+
+PAID_SINCE = _since(_PAID, *same(log, "reason", "subject"), *_IS_PAYMENT)
+KEY_SINCE = _since(ENTRY, *same(log, "idempotency_key"))
 
 
 @lru_cache

@@ -134,7 +134,12 @@ def test_the_second_look_is_as_narrow(plan: Plan, coins: Coins, app: Flask, db: 
             assert coins.award_once(7, 5, "goal", "day")
 
     lines = plan(pay)
-    assert len([line for line in lines if "ix_coin_log_look" in line]) == 2
+    # On MariaDB it reads what is newer, by an index whose gaps strangers do not write into.
+    mariadb = db.engine.dialect.name == "mariadb"
+    assert len([line for line in lines if "ix_coin_log_look" in line]) == 2 - mariadb
+    assert (
+        len([line for line in lines if "range coin_log using ix_coin_log_user" in line]) == mariadb
+    )
     assert not reads_a_table(lines)
 
 

@@ -112,6 +112,25 @@ def test_looking_again_waits_for_nobody_before(app: Flask, db: SQLAlchemy, coins
         db.session.commit()
 
 
+def test_nobody_behind_waits_for_one_who_looks_again(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    def elsewhere(user: str, reason: str) -> int | None:
+        with app.app_context():
+            balance = coins.award_once(user, 5, reason, "day").balance
+            db.session.commit()
+            return balance
+
+    elsewhere("bob", "middle")
+    with app.app_context():
+        db.session.execute(sa.text("SELECT 1 FROM coin_log")).all()
+        elsewhere("ann", "other")
+        assert coins.award_once("ann", 5, "prize", "day").balance == 10
+        assert elsewhere("bob", "a reason that sorts before") == 10
+        assert coins.award_once("bob", 5, "zeal", "day").balance == 15
+        db.session.commit()
+
+
 @pytest.mark.parametrize("key", [None, "order-1"])
 def test_strangers_without_coins_do_not_block_each_other(
     app: Flask, db: SQLAlchemy, coins: Coins, key: str | None
