@@ -20,7 +20,7 @@ from ._models import MAX_AMOUNT
 from ._state import State, current_state
 from .errors import CoinsError, InvalidInput
 from .results import Receipt
-from .windows import parse, zone_of
+from .windows import WORDS, parse, zone_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,9 +69,7 @@ def _movement_options(command: F) -> F:
 
 
 @coins_cli.command("award")
-@click.option(
-    "--once", metavar="WINDOW", help="Pay once in this hour, day, week, month, year or forever."
-)
+@click.option("--once", type=click.Choice(WORDS), help="Pay once in this window.")
 @_movement_options
 def award_command(
     user: str, amount: int, once: str | None, key: str | None, as_json: bool, **options: Any
@@ -80,7 +78,7 @@ def award_command(
 
     A refusal is no error: the receipt says why, and when the same call would pay.
     """
-    if once and key:
+    if once and key is not None:
         raise click.UsageError("--once and --key exclude each other: each already pays once.")
 
     def move(state: State) -> Receipt:

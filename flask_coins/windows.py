@@ -312,6 +312,8 @@ class Between(_Remembering):
 
 
 _SPELLED = {str(one): one for one in (Hour(), Day(), Week(), Month(), Year(), Forever())}
+WORDS = tuple(_SPELLED)
+"""The windows that a word is enough for."""
 
 
 def parse(window: str | timedelta | Window) -> Window:

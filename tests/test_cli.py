@@ -114,7 +114,9 @@ def test_an_excluded_user_is_told(run: Run, coins: Coins) -> None:
         ("7", "1", "--reason", "ends in a space "),
         ("7", "1", "--currency", ""),
         ("7", "1", "--once", "fortnight"),
+        ("7", "1", "--once", ""),
         ("7", "1", "--once", "day", "--key", "k"),
+        ("7", "1", "--once", "day", "--key", ""),
         ("u" * 65, "1"),
         ("7",),
     ],
@@ -364,7 +366,6 @@ def test_doctor_finds_a_misspelt_setting(run: Run, app: Flask) -> None:
 
 
 def test_doctor_finds_that_nobody_tells_the_user(run: Run, app: Flask) -> None:
-    app.before_request(lambda: g.setdefault("tenant", 1) and None)
     assert "@coins.current_user_loader" in faults(run("doctor", "--json"))["user"][0]
 
 
