@@ -123,14 +123,14 @@ def _in_package(app: Flask) -> Iterator[Rule]:
 
 def _is_beside(app: Flask, module: str) -> bool:
     """Whether the app is a module without a package, and ``module`` a file of the same folder."""
-    mine, path = sys.modules.get(app.import_name), _file_of(module)
+    mine, path = sys.modules.get(app.import_name), file_of(module)
     if path is None or "." in app.import_name or not getattr(mine, "__file__", None):
         return False
     is_package = hasattr(mine, "__path__")
     return not is_package and path.is_relative_to(app.root_path) and not is_installed(path)
 
 
-def _file_of(module: str) -> Path | None:
+def file_of(module: str) -> Path | None:
     """Where ``module`` was imported from."""
     name = getattr(sys.modules.get(module), "__file__", None)
     return Path(name).absolute() if name else None

@@ -33,6 +33,10 @@ Flask-Coins does not know who the current user is. Neither Flask-Login nor g.use
     def current_user():
         return session.get("user_id")
 """
+_NOBODY = (
+    "g.user is not set in this request: Flask-Coins takes it that nobody is logged in. If nothing ever"
+    " sets it, write a @coins.current_user_loader."
+)
 _FAILED = "_coins_failed"
 
 
@@ -46,7 +50,7 @@ class Loaders:
     on_signals: list[tuple[Any, Any]] = field(default_factory=list)
     """Each signal that pays, with its rule."""
     sets_user: Callable[[Flask], bool] = lambda app: False
-    """Whether anything of the host's seems to set ``g.user``."""
+    """Whether code of the host's may set ``g.user``."""
 
 
 def utc_now() -> dt.datetime:
@@ -121,7 +125,7 @@ class State:
         zone = loader(user_id) if loader else None
         return self._default_zone if zone is None else zone_of(zone)
 
-    _user_is_set = False
+    _host_sets_user = False
 
     def current_user(self) -> Any:
         """The current user as the host knows it: an id, an object or None for nobody."""
@@ -132,12 +136,13 @@ class State:
 
             return current_user._get_current_object()
         if "user" in g:
-            self._user_is_set = True
             return g.user
         # Some hosts set it for those who are logged in, and for nobody else.
-        self._user_is_set = self._user_is_set or self.loaders.sets_user(self.app)
-        if not self._user_is_set:
-            raise NoUserError(_NO_LOADER)
+        if not self._host_sets_user:
+            if not self.loaders.sets_user(self.app):
+                raise NoUserError(_NO_LOADER)
+            self._host_sets_user = True
+            self.app.logger.info(_NOBODY)
         return None
 
     def user_id(self, user: Any) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import WeakSet
 
-from flask import Flask, g
-from werkzeug.local import LocalProxy
+from flask import Flask, request_started
 from werkzeug.routing import Rule as Route
 
-from ._rewards import decorated_views, is_installed, layers, on_views
+from ._rewards import decorated_views, file_of, is_installed, layers, on_views
 from ._state import State
 from .errors import CoinsWarning
 
@@ -152,125 +146,33 @@ def unknown_user(state: State) -> list[str]:
 
 
 def sets_user(app: Flask) -> bool:
-    """Whether ``g.user`` is set before a view or by a decorator of one, or that cannot be told."""
+    """Whether code of the host's may set ``g.user``, as far as that can be told.
+
+    Any that runs before the views may; in a view with a rule, and around it, what names a ``user``.
+    """
     before = [
         function
         for registry in (app.before_request_funcs, app.url_value_preprocessors)
         for functions in registry.values()
         for function in functions
     ]
-    return any(_sets_user(each, doubts=True) for each in before) or any(
-        _sets_user(layer, doubts=False)
+    return any(_is_hosts(each) for each in (*before, *request_started.receivers_for(app))) or any(
+        _names_user(layer)
         for view in app.view_functions.values()
+        if any(hasattr(layer, "__coins_rule__") for layer in layers(view))
         for layer in layers(view)
-        if any(hasattr(each, "__coins_rule__") for each in layers(view))
     )
 
 
-def _sets_user(value: Any, doubts: bool, steps: int = 2) -> bool:
-    """Whether a function sets ``g.user``, or another one does that it names.
-
-    With ``doubts`` also where that cannot be told; of libraries it always can.
-    """
-    function, owner = _function_of(value)
-    if function is None:
-        return doubts
-    own = _is_hosts(function)
-    codes = [*_codes(function.__code__)]
-    known = _known(function, owner, {name for code in codes for name in code.co_names})
-    if any(_stores_user(code, known, doubts and own) for code in codes):
-        return True
-    called = [
-        each for each in known.values() if isinstance(each, FunctionType | MethodType | partial)
-    ]
-    return steps > 0 and any(
-        _sets_user(each, doubts and own, steps - 1 if own else 0) for each in called
-    )
+def _is_hosts(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    module = str(function.__module__)
+    path = file_of(module)
+    is_ours = module.partition(".")[0] == __package__
+    return not is_ours and (path is None or not is_installed(path))
 
 
-def _function_of(value: Any) -> tuple[FunctionType | None, Any]:
-    """The function below partials, methods and callable objects, and whose method it is."""
-    while isinstance(value, partial):
-        value = value.func
-    if isinstance(value, MethodType):
-        owner, value = value.__self__, value.__func__
-    elif isinstance(value, FunctionType):
-        owner = None
-    else:
-        owner, value = value, getattr(value, "__wrapped__", type(value).__call__)
-    return (value, owner) if isinstance(value, FunctionType) else (None, owner)
-
-
-def _is_hosts(function: FunctionType) -> bool:
-    top = str(function.__module__).partition(".")[0]
-    ours = top in sys.stdlib_module_names or top == __package__
-    return not ours and not is_installed(Path(function.__code__.co_filename))
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
-def _known(function: FunctionType, owner: Any, names: set[str]) -> dict[str, Any]:
-    """What the names in a function stand for, and its attributes' names, without running any of it."""
-    code = function.__code__
-    known = {name: function.__globals__[name] for name in names & function.__globals__.keys()}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            known[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    if owner is not None and code.co_argcount:
-        known[code.co_varnames[0]] = owner
-    for _ in range(2):  # as in self.auth.load_user
-        for value in [*known.values()]:
-            known |= {name: found for name, found in _attributes(value, names) if name not in known}
-    return known
-
-
-def _attributes(value: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
-    if type(value) is LocalProxy:
-        return
-    for name in names:
-        found = inspect.getattr_static(value, name, None)
-        found = getattr(found, "__func__", found)
-        if isinstance(found, FunctionType) and not isinstance(value, ModuleType):
-            found = MethodType(found, value)
-        if found is not None:
-            yield name, found
-
-
-_PLAIN = (str, bytes, int, float, list, dict, set, datetime)
-_WRITERS = {"setattr", "setdefault", "vars", "__dict__", "__setattr__"}
-
-
-def _stores_user(code: CodeType, known: dict[str, Any], doubts: bool) -> bool:
-    """Whether the code has ``g.user = ...`` in it, or as good as that."""
-    names_g = any(value is g for value in known.values())
-    if names_g and "user" in code.co_consts and not _WRITERS.isdisjoint(code.co_names):
-        return True
-    if not doubts and "user" not in code.co_names:
-        return False
-    receiver: Any = None
-    for step in dis.get_instructions(code):
-        if step.opname == "STORE_ATTR" and step.argval == "user":
-            is_known = isinstance(receiver, str) and receiver in known
-            if known[receiver] is g if is_known else doubts:
-                return True
-        if doubts and isinstance(receiver, str) and _calls_method(step):
-            # What a local variable holds, and what its method does, is not known before.
-            unknown = receiver in code.co_varnames and receiver not in known
-            if unknown and not any(hasattr(plain, step.argval) for plain in _PLAIN):
-                return True
-        if step.opname not in ("CACHE", "EXTENDED_ARG"):
-            receiver = step.argval
-    return False
-
-
-def _calls_method(step: dis.Instruction) -> bool:
-    if sys.version_info >= (3, 12):
-        return step.opname == "LOAD_ATTR" and bool((step.arg or 0) & 1)
-    return step.opname == "LOAD_METHOD"
+def _names_user(layer: Any) -> bool:
+    code = getattr(layer, "__code__", None)
+    return code is not None and "user" in (*code.co_names, *code.co_consts)

@@ -11,7 +11,7 @@ from typing import Any
 
 import flask
 import pytest
-from flask import Blueprint, Flask, g
+from flask import Blueprint, Flask, g, request_started
 from flask.views import MethodView, View
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
@@ -229,7 +229,7 @@ def _before_request(app: Flask, coins: Coins) -> None:
         g.user = None
 
 
-def _set_user(user: Any = "ada") -> None:
+def _set_user(user: Any = "ada", **sent: Any) -> None:
     g.user = user
 
 
@@ -294,12 +294,16 @@ def _decorator(app: Flask, coins: Coins) -> None:
     app.add_url_rule("/goal", "goal", token_required(award(1, "goal")(lambda: "done")))
 
 
-def _cannot_be_told(app: Flask, coins: Coins) -> None:
-    @app.before_request
-    def load_user() -> None:
-        auth = app.extensions.get("auth")
-        if auth:
-            auth.load_user()
+def _receiver(app: Flask, coins: Coins) -> None:
+    request_started.connect(_set_user, app, weak=False)
+
+
+def _view(app: Flask, coins: Coins) -> None:
+    @app.post("/login")
+    @award(1, "login")
+    def login() -> str:
+        g.user = "ada"
+        return "Welcome"
 
 
 SAID = [
@@ -313,7 +317,7 @@ SAID = [
     _partial,
     _callable,
 ]
-SAID += [_coroutine, _decorator, _cannot_be_told]
+SAID += [_coroutine, _decorator, _receiver, _view]
 
 
 @pytest.mark.parametrize("told", SAID)
@@ -325,31 +329,9 @@ def test_one_who_says_it_is_enough(
     assert _warnings(app) == []
 
 
-def _request_user(app: Flask) -> None:
-    @app.before_request
-    def load_user() -> None:
-        flask.request.user = "ada"  # type: ignore[attr-defined]
-
-
-def _reads_user(app: Flask) -> None:
-    @app.before_request
-    def trace() -> None:
-        app.logger.debug(flask.session.get("user") or g.get("user"))
-        if "user" in g:
-            app.logger.debug(g.user.strip())
-
-
-def _library(app: Flask) -> None:
-    app.secret_key = "test"
+def test_a_librarys_functions_do_not_say_it(make_app: Make) -> None:
+    app = make_app(DEBUG=True, SECRET_KEY="test")
     CSRFProtect(app)
-
-
-@pytest.mark.parametrize("wire", [_request_user, _reads_user, _library])
-def test_who_does_not_set_g_user_says_nothing(
-    make_app: Make, wire: Callable[[Flask], None]
-) -> None:
-    app = make_app(DEBUG=True)
-    wire(app)
     (warning,) = _warnings(app)
     assert "@coins.current_user_loader" in warning
 
