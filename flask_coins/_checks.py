@@ -87,16 +87,17 @@ def limit(value: Any) -> int:
 
 
 def details(value: Any) -> Any:
-    """``value`` if it can be written as JSON (RFC 8259: no NaN, no infinity, no lone surrogate)."""
+    """``value`` as JSON gives it back (RFC 8259: no NaN, no infinity, no lone surrogate)."""
     if value is None:
         return None
     try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        written = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        written.encode()
         if _depth(value) > _DEEPEST:
             raise ValueError(f"lists and objects may lie {_DEEPEST} deep")
+        return json.loads(written)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"Details must be JSON: {error}.") from error
-    return value
 
 
 def _depth(value: Any) -> int:

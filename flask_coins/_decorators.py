@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
@@ -20,7 +19,7 @@ from ._ledger import Movement
 from ._rewards import remember_value, remember_view
 from ._sources import called, check_callable, constant, names_in, reads_value
 from ._state import State, current_state
-from ._visit import UNASKED, Due, Order, status_of
+from ._visit import UNASKED, Due, Order, request_context, status_of
 from .errors import InvalidAmount, InvalidInput, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send
@@ -28,8 +27,6 @@ from .windows import Window, parse
 
 V = TypeVar("V", bound=Callable[..., Any])
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-# What the proxy looks into, as in _visit: a context that has the request.
-_request_context: ContextVar[Any] = request.__wrapped__  # type: ignore[attr-defined]
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 
@@ -203,7 +200,7 @@ class Rule:
         ``due`` is a success. Where it does not know, the user that it asked for is left in ``due``.
         """
         try:
-            method = _request_context.get().request.method
+            method = request_context.get().request.method
         except (LookupError, RuntimeError):  # outside of a request
             return False
         if method not in self._short_methods:

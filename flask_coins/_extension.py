@@ -299,8 +299,11 @@ class Coins:
     def balance_of(self, key: Any, currency: str = "coins") -> sa.ColumnElement[int]:
         """A balance as a SQL expression for a host's own SELECT, as in ``balance_of(User.id)``.
 
-        ``key`` is the column that identifies users; integers and UUIDs are converted in SQL.
+        ``key`` is the column that identifies users; integers and UUIDs are converted in SQL. A text
+        is :class:`~flask_coins.InvalidInput`: it would be one user's id, and no column's name.
         """
+        if isinstance(key, str):
+            raise InvalidInput(f"balance_of() takes a column such as User.id, not {key!r}.")
         return _queries.balance_of(key, _checks.currency(currency))
 
     def history(

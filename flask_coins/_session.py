@@ -62,12 +62,22 @@ def has_entries(session: Session) -> bool:
 
 
 def has_work(session: Session | None) -> bool:
-    """Whether anything was changed in this session, coins included, that is not committed yet."""
+    """Whether anything was changed in this session, coins included, that is not committed yet.
+
+    Or that a failed flush has lost, and nobody has been told of yet.
+    """
     if session is None:
         return False
+    if not session.is_active:
+        return True
     if session.new or session.deleted or session.dirty or has_entries(session):
         return True
     return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
+
+
+def begins_with_host(session: Session) -> bool:
+    """Whether the host has a say when a transaction begins: it may choose a tenant then."""
+    return len(session.dispatch.after_begin) > 1
 
 
 def watch(sessions: Any) -> None:

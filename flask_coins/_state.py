@@ -113,7 +113,7 @@ class State:
     def now(self) -> dt.datetime:
         """The moment of a call, aware, in UTC."""
         now = self.clock()
-        if now.tzinfo is None:
+        if not isinstance(now, dt.datetime) or now.tzinfo is None:
             raise CoinsError(f"The clock must return aware datetimes, not {now!r}.")
         if not 1000 < now.year < 9997:
             raise CoinsError(f"The clock says {now}: coins know the years 1001 to 9996.")
@@ -167,12 +167,13 @@ class State:
         return Movement(
             amount=sign * _checks.amount(amount),
             reason=_checks.reason(reason),
-            subject=_checks.subject(subject),
             currency=_checks.currency(currency),
             idempotency_key=_checks.idempotency_key(idempotency_key),
             details=_checks.details(details),
-            user_id=_checks.user_id(user),
             now=self.now(),
+            # The last two: an object that is new is flushed to get its key.
+            subject=_checks.subject(subject),
+            user_id=_checks.user_id(user),
         )
 
     def award(self, movement: Movement) -> Receipt:
@@ -299,10 +300,13 @@ class State:
     ) -> None:
         """Keep a refusal, unless our own uncommitted entry may be what refused.
 
-        Nor where the look went elsewhere than the key says: a host may choose the schema as late as
-        when its transaction begins.
+        Nor where the look went, or the next one may go, elsewhere than the key says: a host may
+        choose the schema as late as when its transaction begins.
         """
-        if _session.has_entries(self.session) or self._database() != key[0]:
+        session = self.session
+        if _session.has_entries(session) or _session.begins_with_host(session):
+            return
+        if self._database() != key[0]:
             return
         until = now + dt.timedelta(seconds=self.settings.cache_seconds)
         ends = [until, claim.period.end] + ([receipt.next_at] if receipt.next_at else [])

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 UNASKED = object()
 # What the proxy looks into: each look through it would cost a refusal several steps.
 _app_context: ContextVar[AppContext] = app_ctx.__wrapped__  # type: ignore[attr-defined]
+request_context: ContextVar[Any] = request.__wrapped__  # type: ignore[attr-defined]
+"""Contexts that have the request, as ``request`` itself looks it up."""
 _FIRST = "_coins_first"
 _WAITING = "flask_coins.waiting"
 _RESPONSE = "flask_coins.response"
@@ -140,7 +142,7 @@ class Due:
                 if self.rule.refused_again(self.state, self):
                     return
             except Exception as error:
-                _failed(self.state, [self], error, _lost(self.state))
+                _failed(self.state, [self], error, has_work(self.state.open_session()))
                 return
         # An answer speaks for those that ran within its view, not beside it.
         settle(self.state, [*first.earlier, self], value if first is self else "")
@@ -208,12 +210,16 @@ def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     state = current_state()
     if _FIRST in g:
         g.get(_FIRST).join(due)
-    elif has_request_context():
+    elif _serves(state.app):
         settle_by_response(state, [due])
     else:
-        session = state.open_session()
-        begun = session is not None and session.in_transaction()
-        settle(state, [due], sent, joins=True, begun=begun)
+        settle(state, [due], sent, joins=True, begun=_begun_by_hand(state))
+
+
+def _serves(app: Flask) -> bool:
+    """Whether the request is one to ``app``: code may push the context of another."""
+    context = request_context.get(None)
+    return context is not None and context.app is app and has_request_context()
 
 
 def settle_by_response(state: State, due: Sequence[Due]) -> None:
@@ -274,12 +280,6 @@ def settle(
         raise late.error from late.error.__cause__
     except Exception as error:
         _failed(state, earned, error, at_stake)
-
-
-def _lost(state: State) -> bool:
-    """Whether a rollback loses work of the host's, or a failed flush has lost it already."""
-    session = state.open_session()
-    return session is not None and (not session.is_active or has_work(session))
 
 
 def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:

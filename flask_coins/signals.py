@@ -41,7 +41,7 @@ def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
         return
     state = app.extensions["coins"]
     for receiver in signal.receivers_for(app):
-        at_stake = _holds_work(state.open_session())
+        at_stake = has_work(state.open_session())
         try:
             answer = receiver(app, receipt=receipt, user_id=user_id)
         except Exception as error:
@@ -52,11 +52,6 @@ def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
             if iscoroutine(answer):
                 answer.close()
                 app.logger.error(_NOT_RUN, receiver, signal.name)
-
-
-def _holds_work(session: Session | None) -> bool:
-    # A flush that failed has lost work that nobody has been told of yet.
-    return session is not None and (not session.is_active or has_work(session))
 
 
 def _restore(session: Session | None, error: Exception) -> None:

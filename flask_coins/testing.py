@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import cast
 
 from flask import Flask
 
-from ._state import State
+from ._state import state_of
 from .errors import CoinsError
 
 __all__ = ["Traveller", "travel"]
@@ -30,8 +29,10 @@ class Traveller:
         if isinstance(when, str):
             # Python 3.10 does not read the Z of RFC 3339.
             when = datetime.fromisoformat(when.replace("Z", "+00:00"))
-        if when.tzinfo is None:
-            raise CoinsError(f"{when!r} has no UTC offset: add one, such as +00:00.")
+        if not isinstance(when, datetime) or when.tzinfo is None:
+            raise CoinsError(
+                f"{when!r} is no moment with a UTC offset, such as 2026-11-22T09:00+01:00."
+            )
         #: The moment that the app's calls see: aware, in UTC.
         self.now = when.astimezone(timezone.utc)
 
@@ -47,7 +48,7 @@ def travel(app: Flask, when: datetime | str) -> Iterator[Traveller]:
     Only Flask-Coins travels: the rest of the app keeps its clock. freezegun and time-machine, which
     move every clock, work too.
     """
-    state = cast("State", app.extensions["coins"])
+    state = state_of(app)
     clock, state.clock = state.clock, Traveller(when)
     try:
         yield state.clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -209,28 +210,45 @@ def test_a_savepoint_of_the_hosts_takes_the_payment_along(
     assert (notes(app), committed(app), told) == (["kept"], [], [])
 
 
-def test_a_host_that_has_only_read_keeps_its_transaction(
-    app: Flask, db: SQLAlchemy, note: Any, solved: Signal
+def test_a_host_that_has_only_read_is_paid_at_once(
+    app: Flask, db: SQLAlchemy, note: Any, solved: Signal, told: Told
 ) -> None:
     with app.app_context():
         db.session.scalar(db.select(note))
-        transaction = db.session().get_transaction()
         solved.send("host")
-        assert (db.session().get_transaction(), committed(app)) == (transaction, [])
-        db.session.commit()
-    assert committed(app) == [PAID]
+    assert (committed(app), told.outcomes) == ([PAID], ["awarded"])
 
 
-def test_a_payment_that_fails_in_the_hosts_transaction_is_no_secret(
+def test_a_payment_that_fails_with_the_hosts_work_is_no_secret(
     make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins, note: Any
 ) -> None:
     app, signal = make_app(TESTING=False, COINS_ON_ERROR="log"), Signal()
     coins.award_on(signal, lambda sent: 1 // 0, "broken")
     with app.app_context():
-        signal.send("host")
         db.session.scalar(db.select(note))
+        signal.send("host")
+        db.session.add(note(text="work"))
         with pytest.raises(ZeroDivisionError):
             signal.send("host")
+        db.session.rollback()
+
+
+def test_another_app_pays_in_its_own_database(
+    app: Flask, db: SQLAlchemy, coins: Coins, solved: Signal, tmp_path: Path
+) -> None:
+    other = create_app(f"sqlite:///{tmp_path / 'other.sqlite3'}", db, coins)
+    with other.app_context():
+        db.create_all()
+
+    def send() -> str:
+        with other.app_context():
+            solved.send("host")
+        return "done"
+
+    visit(app, _plain, send)
+    assert (committed(app), committed(other)) == ([], [PAID])
+    with other.app_context():
+        db.engine.dispose()
 
 
 # -- after the view -------------------------------------------------------------------------------

@@ -266,6 +266,15 @@ def test_details_come_back(ctx: None, db: SQLAlchemy, coins: Coins, details: Any
     assert coins.history("7")[0].details == details
 
 
+def test_a_receipt_has_the_details_that_the_log_keeps(
+    ctx: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    entry = coins.award("7", 1, details={1: (2, 3)}).entry
+    db.session.commit()
+    assert entry
+    assert entry.details == coins.history("7")[0].details == {"1": [2, 3]}
+
+
 # -- who a user is ---------------------------------------------------------------------------
 
 
@@ -466,6 +475,22 @@ def test_a_mapped_user_has_no_other_id_either(ctx: None, db: SQLAlchemy, coins: 
     with pytest.raises(InvalidInput, match=r"coins_id of .* is None"):
         coins.award(teacher, 5)
     assert coins.balance(1) == 0
+
+
+@pytest.mark.parametrize(
+    "bad", [{"currency": ""}, {"idempotency_key": ""}, {"details": {1}}, {"reason": ""}]
+)
+def test_a_call_that_is_refused_flushes_no_subject(
+    ctx: None, db: SQLAlchemy, coins: Coins, bad: dict[str, Any]
+) -> None:
+    class Thing(db.Model):  # type: ignore[name-defined,misc]
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    thing = Thing()
+    db.session.add(thing)
+    with pytest.raises(InvalidInput):
+        coins.award("ada", 5, subject=thing, **bad)
+    assert thing in db.session.new
 
 
 def test_a_coins_id_that_is_known_needs_no_flush(ctx: None, db: SQLAlchemy, coins: Coins) -> None:

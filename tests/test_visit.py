@@ -608,6 +608,22 @@ def test_a_session_that_cannot_go_on_hides_no_error(app: Flask, db: SQLAlchemy, 
     assert notes(app) == ["work"]
 
 
+def test_a_flush_that_failed_before_any_sql_is_no_success(
+    make_app: Make, db: SQLAlchemy, note: Any
+) -> None:
+    app = make_app(TESTING=False, PROPAGATE_EXCEPTIONS=True)
+
+    def view() -> str:
+        db.session.add_all([note(text="work"), note(text=object())])
+        with pytest.raises(sa.exc.StatementError):
+            db.session.flush()
+        return "saved"
+
+    with pytest.raises(sa.exc.PendingRollbackError):
+        visit(app, BONUS, view)
+    assert notes(app) == []
+
+
 def test_missing_tables_are_told_with_the_command(make_app: Make, db: SQLAlchemy) -> None:
     app = make_app(TESTING=False, PROPAGATE_EXCEPTIONS=True, COINS_ON_ERROR="raise")
     with app.app_context():
