@@ -8,8 +8,8 @@ memory; a temporary file on disk holds the old log while it is sorted.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone, tzinfo
 from itertools import count
@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from . import _old_log
+from . import _ddl, _old_log
 from ._install import is_foreign
 from ._models import MAX_AMOUNT, UtcDateTime, balances, log
 from ._old_log import KEPT, OLD, BalanceColumn, OldLog, Row
 from ._reconciliation import Account, Accounts, Difference, Dip, Reconciliation
+from ._statements import MYSQL_FAMILY
 from .errors import CoinsError
 
 _CHUNK = 500
@@ -64,7 +65,7 @@ def adopt(
         if nothing := _nothing(sa.inspect(connection)):
             return Reconciliation(nothing)
         _old_log.refuse_shape(connection, balance_column)
-        if connection.dialect.name in ("mysql", "mariadb"):
+        if connection.dialect.name in MYSQL_FAMILY:
             # Its settings must not go back to the pool, where a place is needed for the reader.
             connection.detach()
         old = OldLog(connection, balance_column, zone)
@@ -72,6 +73,10 @@ def adopt(
             return _Adoption(connection, old, now or datetime.now(timezone.utc)).run(keep)
         except sa.exc.DBAPIError as error:
             raise CoinsError(f"The database refused, nothing was changed: {error.orig}") from error
+        except sqlite3.Error as error:
+            raise CoinsError(
+                f"The temporary file failed, nothing was changed: {error}. Is there room for it?"
+            ) from error
         finally:
             old.close()
 
@@ -93,7 +98,7 @@ class _Adoption:
         self.connection = connection
         self.old = old
         self.now = now
-        self.mysql = connection.dialect.name in ("mysql", "mariadb")
+        self.mysql = connection.dialect.name in MYSQL_FAMILY
         self.pooled = connection.connection
         self.driver = self.pooled.dbapi_connection
         self.log = log.to_metadata(metadata, name=_NEW)
@@ -108,6 +113,7 @@ class _Adoption:
             self.old.read(_CHUNK)
             self._sum_up()
             self._read_column()
+            self._refuse_strangers()
             self._refuse_balances()
             self._copy_rows()
             self._open_the_rest()
@@ -136,10 +142,10 @@ class _Adoption:
 
     def _make_room(self) -> None:
         """Lock what can be locked, and make the new tables."""
-        self._execute(*_locks(self.connection))
+        self._execute(*_ddl.locks(self.connection, _PATIENCE))
         self._drop_ours()
         if not self.mysql:
-            self._execute(*_freed_names(self.connection), "DROP TABLE IF EXISTS coin_balance")
+            self._execute(*_ddl.freed_names(self.connection), "DROP TABLE IF EXISTS coin_balance")
         self.log.metadata.create_all(self.connection, checkfirst=False)
 
     def _drop_ours(self) -> None:
@@ -164,6 +170,21 @@ class _Adoption:
                 accounts[user_id].stated = coins
             self._store(accounts)
 
+    def _refuse_strangers(self) -> None:
+        """Nobody of the log stands in the users' table: its ids are of another kind."""
+        work, column = self.work.c, self.old.column
+        logged, stated = sa.or_(work.earned > 0, work.spent > 0), work.stated.is_not(None)
+        in_log, in_table, in_both = (
+            self.connection.scalar(sa.select(work.user_id).where(which).limit(1))
+            for which in (logged, stated, sa.and_(logged, stated))
+        )
+        if column and in_log and in_table and not in_both:
+            raise _old_log.refusal(
+                f"none of its users is in {column.table}. There {column.id} is {in_table!r} and the"
+                f" like, and its own user_id {in_log!r}: name the column that is meant with"
+                " --user-key, or say --balance none."
+            )
+
     def _refuse_balances(self) -> None:
         final = self.users.final
         outside = sa.or_(final < 0, final > MAX_AMOUNT)
@@ -171,10 +192,7 @@ class _Adoption:
         found = self.connection.execute(query.limit(_old_log.SHOWN_FAULTS)).all()
         if found:
             users = "".join(f"\n  user {user_id}: {balance}" for user_id, balance in found)
-            raise CoinsError(
-                f"{OLD} cannot be adopted as it is, nothing was changed: balances go from 0 to "
-                f"{MAX_AMOUNT:,}.{users}"
-            )
+            raise _old_log.refusal(f"balances go from 0 to {MAX_AMOUNT:,}.{users}")
 
     # -- filling ----------------------------------------------------------------------------
 
@@ -203,8 +221,12 @@ class _Adoption:
         while found := self.connection.execute(query.where(work.c.user_id > last)).all():
             accounts = [Account(*row) for row in found]
             amounts = [each.settling or each.lift for each in accounts]
-            openings = (_opening(*each, self.now) for each in zip(accounts, amounts, strict=True))
-            self._write([self._entry(*each) for each in zip(accounts, openings, strict=True)])
+            self._write(
+                [
+                    self._entry(account, _opening(account, amount, self.now))
+                    for account, amount in zip(accounts, amounts, strict=True)
+                ]
+            )
             last = accounts[-1].user_id
 
     def _entry(self, account: Account, row: Row) -> dict[str, Any]:
@@ -217,6 +239,7 @@ class _Adoption:
             "amount": row.amount,
             "balance_after": account.running,
             "reason": row.reason,
+            "subject": row.subject,
             "created_at": row.created_at,
             "details": row.details,
         }
@@ -332,14 +355,14 @@ class _Adoption:
             raise CoinsError(_CHANGED)
         if not result.kept:
             self._execute(f"DROP TABLE {KEPT}")
-        self._execute(*_sequences(self.connection, next(self.ids)))
+        self._execute(*_ddl.sequences(self.connection, _NEW, next(self.ids)))
 
     def _rename(self, *pairs: tuple[str, str]) -> None:
         if self.mysql:
             self._execute("RENAME TABLE " + ", ".join(f"{old} TO {new}" for old, new in pairs))
             return
         *others, last = [f"ALTER TABLE {old} RENAME TO {new}" for old, new in pairs]
-        with _references_kept(self.connection):
+        with _ddl.references_kept(self.connection):
             self._execute(*others)
         self._execute(last)  # SQLite looks then whether views and triggers fit the new tables
 
@@ -349,52 +372,4 @@ class _Adoption:
 
 
 def _opening(account: Account, amount: int, when: datetime) -> Row:
-    return Row(account.user_id, amount, "opening_balance", when, None)
-
-
-@contextmanager
-def _references_kept(connection: sa.Connection) -> Iterator[None]:
-    """Views and triggers go on naming what they name; SQLite would have them follow a renamed table."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    before = connection.exec_driver_sql("PRAGMA legacy_alter_table").scalar()
-    connection.exec_driver_sql("PRAGMA legacy_alter_table = 1")
-    try:
-        yield
-    finally:
-        if not connection.invalidated:
-            connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {before or 0}")
-
-
-def _locks(connection: sa.Connection) -> list[str]:
-    """What keeps others from writing meanwhile. MariaDB's locks do not outlive a CREATE TABLE."""
-    if connection.dialect.name == "postgresql":
-        wait = f"SET LOCAL lock_timeout = '{_PATIENCE}s'"
-        return [wait, f"LOCK TABLE {OLD} IN ACCESS EXCLUSIVE MODE"]
-    if connection.dialect.name != "sqlite":
-        return [f"SET SESSION lock_wait_timeout = {_PATIENCE}"]
-    driver: Any = connection.connection.driver_connection
-    return [] if driver.in_transaction else ["BEGIN IMMEDIATE"]
-
-
-def _freed_names(connection: sa.Connection) -> list[str]:
-    """Give our names of indexes free where they are unique in the whole schema."""
-    inspector = sa.inspect(connection)
-    ours = {str(index.name) for index in log.indexes} | {"pk_coin_log"}
-    taken = {str(each["name"]) for each in inspector.get_indexes(OLD)} & ours
-    if connection.dialect.name == "sqlite":
-        return [f"DROP INDEX {name}" for name in sorted(taken)]
-    taken |= {str(inspector.get_pk_constraint(OLD)["name"])} & ours
-    return [f"ALTER INDEX {name} RENAME TO {name}_before_coins" for name in sorted(taken)]
-
-
-def _sequences(connection: sa.Connection, following: int) -> list[str]:
-    """PostgreSQL's counter of ids, named as a fresh table's is, goes on after the last entry."""
-    if connection.dialect.name != "postgresql":
-        return []
-    return [
-        f"ALTER SEQUENCE IF EXISTS {OLD}_id_seq RENAME TO {KEPT}_id_seq",
-        f"ALTER SEQUENCE {_NEW}_id_seq RENAME TO {OLD}_id_seq",
-        f"ALTER SEQUENCE {OLD}_id_seq RESTART WITH {following}",
-    ]
+    return Row(account.user_id, amount, "opening_balance", when)

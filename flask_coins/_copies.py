@@ -145,7 +145,7 @@ class Folder:
 
     def missing(self, bind_key: str | None, head: str | None = None) -> list[Copy]:
         """The copies that are to be written, each the parent of the next."""
-        parent = self.tip(head) if self.absent else None
+        parent = self.tip(head) if self.absent or head else None
         place = self._place_after(parent)
         copies: list[Copy] = []
         for revision in self.absent:

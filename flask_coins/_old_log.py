@@ -17,12 +17,15 @@ import sqlalchemy as sa
 from . import _checks
 from ._install import is_foreign
 from ._models import MAX_AMOUNT
+from ._statements import MYSQL_FAMILY
 from .errors import CoinsError, InvalidInput
 
 OLD, KEPT = "coin_log", "coin_log_before_coins"
 SHOWN_FAULTS = 5
 """How many faults an error names."""
 _COLUMNS = ("user_id", "amount", "reason", "created_at")
+_OURS_TOO = ("subject", "currency")
+"""Columns that an old log may have, and that mean the same in ours."""
 _USERS = re.compile("(user|account|member|player|student|profile)s?", re.IGNORECASE)
 """Names of tables whose key is a user's id, also where no foreign key says so."""
 _TRIGGERS = {
@@ -54,7 +57,8 @@ class Row(NamedTuple):
     amount: int
     reason: str
     created_at: datetime
-    details: dict[str, Any] | None
+    details: dict[str, Any] | None = None
+    subject: str = ""
 
 
 def find_balance_column(engine: sa.Engine) -> BalanceColumn | None:
@@ -92,16 +96,16 @@ def refuse_shape(connection: sa.Connection, column: BalanceColumn | None) -> Non
         _require(inspector, column.table, column[1:])
     for (_, table), keys in inspector.get_multi_foreign_keys().items():
         if table != OLD and any(key["referred_table"] == OLD for key in keys):
-            raise _refusal(f"drop the foreign key of {table} to it first.")
+            raise refusal(f"drop the foreign key of {table} to it first.")
     if trigger := _trigger(connection):
-        raise _refusal(f"its trigger {trigger} would be lost, drop it first.")
+        raise refusal(f"its trigger {trigger} would be lost, drop it first.")
     if inspector.has_table(KEPT):
-        raise _refusal(f"drop the table {KEPT}, or give it another name.")
+        raise refusal(f"drop the table {KEPT}, or give it another name.")
     if is_foreign(inspector, "coin_balance"):
-        raise _refusal("a table coin_balance of another make needs another name.")
+        raise refusal("a table coin_balance of another make needs another name.")
     filled = sa.text("SELECT COUNT(*) FROM coin_balance")
     if inspector.has_table("coin_balance") and connection.scalar(filled):
-        raise _refusal("coin_balance holds balances already.")
+        raise refusal("coin_balance holds balances already.")
 
 
 class _Sorted:
@@ -115,25 +119,30 @@ class _Sorted:
         self._file = sqlite3.connect("")
         self._file.execute(
             "CREATE TABLE row (place INTEGER PRIMARY KEY,"
-            " user_id TEXT, amount INTEGER, reason TEXT, moment TEXT, details TEXT)"
+            " user_id TEXT, amount INTEGER, reason TEXT, moment TEXT, details TEXT, subject TEXT)"
         )
 
     def add(self, rows: Iterable[Row]) -> None:
         """Put ``rows`` behind those that are there; of one moment they stay in this order."""
         kept = (
-            (*row[:3], row.created_at.isoformat(timespec="microseconds"), json.dumps(row.details))
+            (
+                *row[:3],
+                row.created_at.isoformat(timespec="microseconds"),
+                json.dumps(row.details),
+                row.subject,
+            )
             for row in rows
         )
-        self._file.executemany("INSERT INTO row VALUES (NULL, ?, ?, ?, ?, ?)", kept)
+        self._file.executemany("INSERT INTO row VALUES (NULL, ?, ?, ?, ?, ?, ?)", kept)
 
     def read(self, size: int) -> Iterator[list[Row]]:
         """All rows, at most ``size`` at a time."""
-        query = "SELECT user_id, amount, reason, moment, details FROM row ORDER BY moment, place"
-        cursor = self._file.execute(query)
+        columns = "user_id, amount, reason, subject, moment, details"
+        cursor = self._file.execute(f"SELECT {columns} FROM row ORDER BY moment, place")  # noqa: S608
         while found := cursor.fetchmany(size):
             yield [
-                Row(user_id, amount, reason, datetime.fromisoformat(moment), json.loads(details))
-                for user_id, amount, reason, moment, details in found
+                Row(user, amount, reason, datetime.fromisoformat(at), json.loads(details), subject)
+                for user, amount, reason, subject, at, details in found
             ]
 
     def close(self) -> None:
@@ -155,7 +164,7 @@ class OldLog:
         if column:
             self.id_types[column.table] = _types(inspector, column.table)[column.id]
         # MariaDB's drivers cannot stream on a connection that also writes; SQLite locks out others.
-        separate = connection.dialect.name in ("mysql", "mariadb")
+        separate = connection.dialect.name in MYSQL_FAMILY
         self._reader = connection.engine.connect() if separate else connection
         self._separate = separate
         self._sorted = _Sorted()
@@ -223,7 +232,7 @@ class OldLog:
                 break
             yield done
         if faults:
-            raise _refusal("correct these rows first." + "".join(faults[:SHOWN_FAULTS]))
+            raise refusal("correct these rows first." + "".join(faults[:SHOWN_FAULTS]))
 
     def _stream(self, query: sa.Select[Any], size: int) -> Iterator[Sequence[sa.RowMapping]]:
         with self._reader.execute(query, execution_options={"yield_per": size}) as result:
@@ -235,13 +244,20 @@ class OldLog:
             raise InvalidInput(
                 f"an amount cannot be {_checks.shown(amount)}: delete or split the row."
             )
-        extra = {name: _json(values[name]) for name in self.types if name not in _COLUMNS}
+        if values.get("currency") not in (None, "coins"):
+            raise InvalidInput(
+                f"its currency is {_checks.shown(values['currency'])}, and only 'coins' are adopted:"
+                " move it to another table."
+            )
+        known = (*_COLUMNS, *_OURS_TOO)
+        extra = {name: _json(values[name]) for name in self.types if name not in known}
         return Row(
             user_id=self._user_id(values["user_id"], OLD),
             amount=amount,
             reason=_checks.reason(values["reason"]),
             created_at=_moment(values["created_at"], self.zone),
             details={"adopted": extra} if extra else None,
+            subject=_subject(values.get("subject")),
         )
 
     def _user_id(self, value: Any, table: str) -> str:
@@ -269,6 +285,10 @@ def _whole(value: Any) -> int:
         if isinstance(value, int | float | Decimal) and value == int(value):
             return int(value)
     raise InvalidInput(f"{_checks.shown(value)} is not a whole number.")
+
+
+def _subject(value: Any) -> str:
+    return "" if value == "" else _checks.subject(value)
 
 
 def _stated(value: Any) -> int:
@@ -357,5 +377,6 @@ def _require(inspector: sa.Inspector, table: str, columns: Sequence[str]) -> Non
         raise CoinsError(f"The table {table} has no column {', '.join(lacking)}.")
 
 
-def _refusal(reason: str) -> CoinsError:
+def refusal(reason: str) -> CoinsError:
+    """The error that says why, and that the old log is as it was."""
     return CoinsError(f"{OLD} cannot be adopted as it is, nothing was changed: {reason}")

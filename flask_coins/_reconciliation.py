@@ -66,8 +66,9 @@ class Accounts:
         self.logged = work.earned - work.spent
         self.final = sa.func.coalesce(work.stated, self.logged)
         self.difference = self.final - self.logged
-        self.dips = self.difference < -work.lowest
-        self.lift = sa.case((self.dips, -work.lowest), else_=self.difference)
+        falls = self.difference < -work.lowest
+        self.lift = sa.case((falls, -work.lowest), else_=self.difference)
+        self.dips = sa.and_(falls, work.lowest < 0)
         self.settling = self.difference - self.lift
         self.openings = sum(
             (sa.case((each != 0, 1), else_=0) for each in (self.lift, self.settling)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -655,6 +656,58 @@ def test_a_trigger_of_the_log_is_not_lost_in_silence(usual: Old) -> None:
         body = "EXECUTE FUNCTION pay()"
     usual.execute(f"CREATE TRIGGER paying AFTER INSERT ON coin_log FOR EACH ROW {body}")
     with pytest.raises(CoinsError, match="nothing was changed: its trigger paying would be lost"):
+        adopt(usual.engine)
+    assert usual.tables() == {"users", "coin_log"}
+
+
+# -- columns that mean the same, and users that do not ------------------------------------------
+
+
+def test_a_subject_goes_on_being_what_a_reward_was_for(old: Old) -> None:
+    old.make(identity(), sa.Column("subject", sa.String(20)))
+    old.add((1, 30, "variant_clear", 0, 1, "v1"), (1, 5, "goal", 1, 2, ""))
+    adopt(old.engine)
+    assert old.entries("reason", "subject", "details") == [
+        ("variant_clear", "v1", {"adopted": {"id": 1}}),
+        ("goal", "", {"adopted": {"id": 2}}),
+    ]
+    app, coins = host_of(old)
+    with app.app_context():
+        again = coins.award_once(1, 30, "variant_clear", "forever", subject="v1")
+        assert again.outcome is Outcome.ALREADY
+
+
+def test_other_currencies_do_not_become_coins(old: Old) -> None:
+    old.make(identity(), sa.Column("currency", sa.String(9)))
+    old.add((1, 10, "goal", 0, 1, "coins"), (1, 500, "mine", 1, 2, "gems"))
+    with pytest.raises(CoinsError, match="its currency is 'gems', and only 'coins' are adopted"):
+        adopt(old.engine)
+    old.execute("DELETE FROM coin_log WHERE currency = 'gems'")
+    assert adopt(old.engine).total == 10
+
+
+def test_ids_of_another_kind_do_not_double_everybodys_coins(old: Old) -> None:
+    old.make(identity(), key=sa.String(9)).add((7, 10, "goal", 0), coins={"ann": 10})
+    words = r"none of its users is in users. There id is 'ann' .* user_id '7': .* --user-key"
+    with pytest.raises(CoinsError, match=words):
+        adopt(old.engine, balance_column=COLUMN)
+    assert old.tables() == {"users", "coin_log"}
+    assert adopt(old.engine).total == 10
+
+
+def test_a_column_that_says_less_is_no_dip(usual: Old) -> None:
+    result = adopt(usual.engine, balance_column=COLUMN)
+    assert (result.differing, result.dipping, result.dips) == (3, 0, ())
+
+
+def test_a_file_that_cannot_grow_changes_nothing(
+    usual: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("flask_coins._old_log._Sorted.add", full)
+    with pytest.raises(CoinsError, match=r"The temporary file failed, nothing was changed: .*full"):
         adopt(usual.engine)
     assert usual.tables() == {"users", "coin_log"}
 
