@@ -15,7 +15,7 @@ login_manager.login_view = "auth.login"
 
 @login_manager.user_loader
 def load_user(user_id: str) -> User | None:
-    return db.session.get(User, int(user_id))
+    return db.session.get(User, int(user_id)) if user_id.isdecimal() else None
 
 
 @coins.timezone_loader

@@ -128,7 +128,9 @@ class Rule:
 
     def _decorate_class(self, view: Any) -> None:
         if not issubclass(view, View):
-            raise TypeError(f"Decorate the methods of {view.__name__}: it is no flask.views.View.")
+            raise InvalidInput(
+                f"Decorate the methods of {view.__name__}: it is no flask.views.View."
+            )
         view.decorators = [self, *view.decorators]
 
     def _check_names(self, view: Callable[..., Any]) -> None:

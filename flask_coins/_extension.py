@@ -54,7 +54,7 @@ class Coins:
         self._clock = utc_now if clock is None else _checks.function(clock, "clock")
         self._bind_key = bind_key
         self._loaders = Loaders(sets_user=_wiring.sets_user)
-        #: The pages and the JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
+        #: The JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
         self.blueprint: Blueprint = make_blueprint()
         if app is not None:
             self.init_app(app, db)

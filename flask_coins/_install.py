@@ -89,12 +89,12 @@ def copy_revisions(
     return restored + [copy.path if check else copy.write() for copy in copies]
 
 
-def standing(directory: str | Path | None = None) -> Standing:
+def standing() -> Standing:
     """Compare shipped revisions, folder, git and database. Needs an app context; writes nothing.
 
     Raises CoinsError when there is no folder, or when it does not load.
     """
-    folder = Folder(_config(directory))
+    folder = Folder(_config(None))
     heads = _look().heads
     run = folder.ancestors(head for head in heads if head in folder.revisions)
     return Standing(

@@ -42,7 +42,7 @@ class Movement(NamedTuple):
             outcome, self.reason, subject=self.subject or None, currency=self.currency, **more
         )
 
-    def params(self, **more: Any) -> dict[str, Any]:
+    def params(self) -> dict[str, Any]:
         """What the statements bind."""
         return {
             "of_user_id": self.user_id,
@@ -51,7 +51,6 @@ class Movement(NamedTuple):
             "of_subject": self.subject,
             "n": abs(self.amount),
             "now": self.now,
-            **more,
         }
 
 

@@ -206,9 +206,9 @@ class OldLog:
         for pairs in self._checked(query, size, pair, lambda values: f"{table} {values[id_]}"):
             yield dict(pairs)
 
-    def count_and_sum(self, table: str = OLD) -> tuple[int, int]:
-        """How many rows the table has, and the sum of their amounts."""
-        query = f"SELECT COUNT(*), COALESCE(SUM(amount), 0) FROM {table}"  # noqa: S608
+    def count_and_sum(self) -> tuple[int, int]:
+        """How many rows the old log has, and the sum of their amounts."""
+        query = f"SELECT COUNT(*), COALESCE(SUM(amount), 0) FROM {OLD}"  # noqa: S608
         rows, total = self._reader.exec_driver_sql(query).one()
         return int(rows), int(total)
 

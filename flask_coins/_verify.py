@@ -45,7 +45,7 @@ def faults(
 ) -> Iterator[Fault]:
     """Every place where balance, sums and chain disagree.
 
-    It goes through some thousand balances at a time, and tells ``seen`` how many. Each kind of
+    It goes through a thousand balances at a time, and tells ``seen`` how many. Each kind of
     fault is found by one statement, so on one snapshot: an app may go on paying meanwhile.
     """
     for users in _ranges(connection):

@@ -503,7 +503,7 @@ def test_a_rule_on_a_class_leaves_its_parent_alone() -> None:
 
 
 def test_a_class_that_is_no_view_is_refused() -> None:
-    with pytest.raises(TypeError, match="Decorate the methods of Plain"):
+    with pytest.raises(InvalidInput, match="Decorate the methods of Plain"):
 
         @GOAL
         class Plain:

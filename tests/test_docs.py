@@ -40,8 +40,6 @@ class Page:
             (self.folder / f"{named[1]}.py").write_text(code)
             self.module = types.ModuleType(named[1])
             sys.modules[named[1]] = self.module
-        if app := self.module.__dict__.get("app"):
-            app._got_first_request = False  # a page adds a view where it speaks of it
         if ": ...\n" not in code:  # a sketch in the introduction
             exec(compile(code, "page", "exec"), self.module.__dict__)
 

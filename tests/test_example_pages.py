@@ -154,10 +154,24 @@ def test_achievements_say_what_they_count(ada: FlaskClient) -> None:
 def test_a_reward_says_how_often_and_for_each_of_what(ada: FlaskClient) -> None:
     page = ada.get("/").text
     assert row(page, "Weekly goal") == ["Weekly goal", "50", "once a week", "open"]
-    assert row(page, "Variant clear") == ["Variant clear", "30", "once for each variant", "–"]
-    assert row(page, "Paragraph close")[2:] == ["once for each paragraph", "–"]
-    assert row(page, "Boss defeated")[2:] == ["once a week for each boss", "–"]
-    assert row(page, "Referral")[2:] == ["once for each learner you invite", "–"]
+    assert row(page, "Exam variant cleared") == [
+        "Exam variant cleared",
+        "30",
+        "once for each variant",
+        "open for each that is new",
+    ]
+    assert row(page, "Paragraph read to the end")[2:] == [
+        "once for each paragraph",
+        "open for each that is new",
+    ]
+    assert row(page, "Boss defeated")[2:] == [
+        "once a week for each boss",
+        "open for each that is new",
+    ]
+    assert row(page, "Friend invited")[2:] == [
+        "once for each learner you invite",
+        "open for each that is new",
+    ]
     assert row(page, "Daily login")[2:] == ["once a day", "✓ paid, again Thu 04 Jun 2026, 00:00"]
 
 
@@ -189,10 +203,10 @@ def test_the_history_names_what_was_paid_for(app: Flask, ada: FlaskClient) -> No
     sign_up(app, "bob", invite=user(app).invite_code)
     page = shown(ada.get("/history").text)
     for words in (
-        "Variant clear (math9: Variant 1) +30",
-        "Paragraph close (Why spacing works) +5",
+        "Exam variant cleared (math9: Variant 1) +30",
+        "Paragraph read to the end (Why spacing works) +5",
         "Boss defeated (The Sphinx) +60",
-        "Referral (bob) +20",
+        "Friend invited (bob) +20",
         "Daily login +10",
     ):
         assert words in page
@@ -242,6 +256,13 @@ def test_a_wrong_zone_is_answered_in_a_learners_words(
     ):
         assert response.status_code == 400
         assert f"<li>{CHOOSE_A_ZONE}</li>" in response.text
+    assert (user(app).zone, user(app).goal) == ("Europe/Berlin", "easy")
+
+
+def test_a_goal_that_is_none_changes_nothing(app: Flask, ada: FlaskClient) -> None:
+    response = ada.post("/account", data={"zone": "Asia/Tokyo", "goal": "heroic"})
+    assert response.status_code == 400
+    assert "There is no goal &#39;heroic&#39;." in response.text
     assert (user(app).zone, user(app).goal) == ("Europe/Berlin", "easy")
 
 

@@ -44,10 +44,13 @@ def change_account() -> ResponseReturnValue:
     goal = request.form["goal"]
     try:
         current_user.zone = request.form["zone"]
+        if goal not in TIERS:
+            raise ValueError(f"There is no goal {goal!r}.")
     except ValueError as error:
+        db.session.rollback()
         flash(str(error))
         return account(), 400
-    current_user.goal = goal if goal in TIERS else current_user.goal
+    current_user.goal = goal
     db.session.commit()
     flash("Saved.")
     return redirect(url_for("home.account"), 303)

@@ -14,6 +14,11 @@ from ..rewards import SUBJECTS
 from ..zones import as_zone
 
 FREQUENCIES: dict[str | None, str] = {"day": "once a day", "week": "once a week", "forever": "once"}
+REASONS = {
+    "variant_clear": "Exam variant cleared",
+    "paragraph_close": "Paragraph read to the end",
+    "referral": "Friend invited",
+}
 MEASURES = {
     "correct_ever": ("correct answer", "correct answers"),
     "streak": ("day in a row", "days in a row"),
@@ -28,7 +33,7 @@ def init_app(app: Flask) -> None:
 
 def words(reason: str) -> str:
     """A reason as people read it."""
-    return reason.replace("_", " ").capitalize()
+    return REASONS.get(reason, reason.replace("_", " ").capitalize())
 
 
 def local_time(moment: datetime) -> str:
