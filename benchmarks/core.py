@@ -173,6 +173,31 @@ def recorded(engine: sa.Engine) -> Iterator[list[tuple[str, Any]]]:
     sa.event.remove(engine, "before_cursor_execute", see)
 
 
+@contextmanager
+def recorded_constructs(engine: sa.Engine) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
+    """The constructs of SQLAlchemy that ``engine`` is given, with their parameters."""
+    seen: list[tuple[Any, dict[str, Any]]] = []
+
+    def see(conn: Any, construct: Any, many: Any, params: Any, options: Any) -> None:
+        seen.append((construct, dict(params)))
+
+    sa.event.listen(engine, "before_execute", see)
+    yield seen
+    sa.event.remove(engine, "before_execute", see)
+
+
+def replay_constructs(host: Host, constructs: list[tuple[Any, dict[str, Any]]], who: str) -> None:
+    """The recorded constructs through the host's session, for another user, and a commit."""
+    connection = host.db.session.connection()
+    for construct, params in constructs:
+        answer = connection.execute(
+            construct, {k: who if v == ME else v for k, v in params.items()}
+        )
+        if answer.returns_rows:
+            answer.all()
+    host.db.session.commit()
+
+
 def replay(statements: list[tuple[str, Any]], connection: Any, user_id: str) -> None:
     """The recorded statements by the driver alone, for another user, and what they answer."""
     cursor = connection.cursor()
@@ -226,7 +251,8 @@ def measure_refusals(host: Host, rounds: int) -> Result:
 def measure_payments(host: Host, rounds: int) -> list[Result]:
     """A payment and its commit, against the driver alone and against the ORM as people use it."""
     fresh, users = count(1), iter(host.make_users((rounds + 2) * BATCH))
-    with recorded(host.db.engine) as statements:
+    engine = host.db.engine
+    with recorded(engine) as statements, recorded_constructs(engine) as constructs:
         host.coins.award_once(ME, 10, "daily_login", "forever", subject="recorded")
         host.db.session.rollback()
     with host.driver() as raw:
@@ -238,14 +264,25 @@ def measure_payments(host: Host, rounds: int) -> list[Result]:
         rivals = {
             "ours": lambda: host.pay(f"ours {next(fresh)}"),
             "driver": by_driver,
+            "alone": lambda: replay_constructs(host, constructs, f"alone {next(fresh)}"),
             "naive": lambda: host.pay_naively(next(users)),
         }
         times = race(rivals, rounds)
     to_raw, to_naive = ratio(times, "ours", "driver"), ratio(times, "naive", "ours")
+    to_sqlalchemy = ratio(times, "ours", "alone")
     same = f"driver, same {len(statements)} statements"
-    bounded = host.db.engine.dialect.name == "postgresql"
+    bounded = engine.dialect.name == "postgresql"
     return [
         _line("payment and commit", same, times, "driver", to_raw, "<= 2", to_raw <= 2),
+        _line(
+            "payment and commit",
+            "SQLAlchemy alone, the same",
+            times,
+            "alone",
+            to_sqlalchemy,
+            "none",
+            True,
+        ),
         _line(
             "payment and commit",
             "naive ORM, and it is",

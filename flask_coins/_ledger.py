@@ -89,7 +89,7 @@ class Ledger:
             paid = write.look(claim)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.before)
-            account = write.earn()
+            account = write.earn(claim.free_name(paid))
             if write.moved:
                 paid = write.look_again(claim, paid)
             if claim.refuses(paid):
@@ -135,6 +135,8 @@ class _Write:
         self.unseen = _unseen_in(session) if self.mysql else {}
         self.seen = 0
         """The newest entry that the look can have shown; only kept for MariaDB."""
+        self.entry_id: int | None = None
+        """The entry's, once it is written."""
         self.moved = self.owner in self.unseen
         """Whether others may have moved coins that the look did not show."""
 
@@ -163,10 +165,27 @@ class _Write:
     def _since_seen(self) -> dict[str, Any]:
         return self.params | {"seen": self.unseen.get(self.owner, self.seen)}
 
-    def earn(self) -> Account:
-        """Lock the balance row by adding to it."""
+    def earn(self, once_key: str | None = None) -> Account:
+        """Lock the balance row by adding to it.
+
+        After a look, PostgreSQL writes the entry in the same statement if nothing has moved.
+        """
         name, returns = self.dialect.name, self.dialect.insert_returning
+        if self.looked and once_key is not None and name == "postgresql":
+            return self._earn_and_enter(once_key)
         return cast("Account", self._locked(sql.earn(name), returns))
+
+    def _earn_and_enter(self, once_key: str) -> Account:
+        entry = {
+            "once_key": once_key,
+            "details": self.movement.details,
+            "earned_before": self.before.earned,
+            "spent_before": self.before.spent,
+        }
+        found = self.connection.execute(sql.EARN_AND_ENTER, self.params | entry).one()
+        *figures, self.entry_id = found
+        self.moved = self.entry_id is None
+        return Account(*figures)
 
     def spend(self) -> Account | None:
         """Lock the balance row by taking from it; None, and nothing changed, if it is too small."""
@@ -251,9 +270,11 @@ class _Write:
             "created_at": movement.now,
             "details": movement.details,
         }
-        key: Any = self.connection.execute(sql.INSERT, row).inserted_primary_key
+        if self.entry_id is None:
+            key: Any = self.connection.execute(sql.INSERT, row).inserted_primary_key
+            self.entry_id = key[0]
         del row["once_key"], row["idempotency_key"]
-        return Entry(id=key[0], **row | {"subject": movement.subject or None})
+        return Entry(id=self.entry_id, **row | {"subject": movement.subject or None})
 
     def _locked(self, statement: Any, returns: bool) -> Account | None:
         """What the row holds after ``statement``, and whether it was still as it was looked at."""

@@ -160,12 +160,42 @@ def earn(dialect: str) -> Any:
     return insert.on_conflict_do_update(index_elements=keys, set_=change)
 
 
+def _earn_and_enter() -> sa.Select[Any]:
+    """For PostgreSQL: :func:`earn`, and the entry with it where nobody moved coins since the look.
+
+    The row is ``(balance, earned, spent, id)``; where somebody did there is no entry, and no id.
+    """
+    earned = returning(earn("postgresql")).cte("earned")
+    types = log.c
+    values = {
+        "user_id": sa.bindparam("of_user_id", type_=types.user_id.type),
+        "currency": sa.bindparam("of_currency", type_=types.currency.type),
+        "amount": N,
+        "balance_after": earned.c.balance,
+        "reason": sa.bindparam("of_reason", type_=types.reason.type),
+        "subject": sa.bindparam("of_subject", type_=types.subject.type),
+        "once_key": sa.bindparam("once_key", type_=types.once_key.type),
+        "created_at": NOW,
+        "details": sa.bindparam("details", type_=types.details.type),
+    }
+    unmoved = (
+        earned.c.earned == sa.bindparam("earned_before", type_=sa.BigInteger) + N,
+        earned.c.spent == sa.bindparam("spent_before", type_=sa.BigInteger),
+    )
+    entry = sa.insert(log).from_select(list(values), sa.select(*values.values()).where(*unmoved))
+    entered = entry.returning(log.c.id).cte("entered")
+    both = earned.outerjoin(entered, sa.true())
+    statement = sa.select(*earned.c, entered.c.id).select_from(both)
+    return statement.execution_options(**{OWN: True})
+
+
 @lru_cache
 def returning(change: Any) -> Any:
     """``change`` of a balance row, answering with what the row holds afterwards."""
     return change.returning(*HELD)
 
 
+EARN_AND_ENTER = _earn_and_enter()
 UNEARN = (
     sa.update(balances)
     .execution_options(**{OWN: True})

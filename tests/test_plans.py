@@ -18,7 +18,7 @@ from flask_coins import Coins
 from flask_coins._models import balances, log
 
 from .apps import Clock
-from .statements import before
+from .statements import before, statements
 
 USERS, EACH, OTHERS = 100, 40, 2000
 Plan = Callable[[Callable[[], Any]], list[str]]
@@ -107,6 +107,13 @@ def test_the_look_takes_the_newest_rows_and_the_names(
     lines = plan(lambda: coins.award_once(7, 5, "goal", window, limit=limit))
     assert indexes(lines) == {"ix_coin_log_look", "uq_coin_log_once"}
     assert not reads_a_table(lines)
+
+
+def test_a_payment_is_a_look_and_two_writes(coins: Coins, db: SQLAlchemy, ctx: None) -> None:
+    with statements(db.engine) as seen:
+        assert coins.award_once("new", 5, "goal", "day")
+    # PostgreSQL takes both writes in one statement.
+    assert len(seen) == (2 if db.engine.dialect.name == "postgresql" else 3)
 
 
 def test_the_look_of_a_cooldown_needs_no_names(plan: Plan, coins: Coins) -> None:
