@@ -622,8 +622,14 @@ def test_install_takes_a_head_and_a_folder(grown: Host) -> None:
 def test_install_says_what_is_wrong(grown: Host, tmp_path: Path) -> None:
     with pytest.raises(CoinsError, match="run 'flask db init' first"):
         copy(grown, directory=tmp_path / "nowhere")
-    with pytest.raises(CoinsError, match="No revision to go after"):
-        copy(grown, head="unheard")
+    for _ in "before", "after":
+        with pytest.raises(CoinsError, match="No revision to go after"):
+            copy(grown, head="unheard")
+        grown.upgraded()
+    assert copy(grown) == []
+
+
+def test_install_needs_to_know_which_head(grown: Host) -> None:
     grown.revision("20240101_c", "20240101_a")
     with pytest.raises(CoinsError, match="several heads"):
         copy(grown)
