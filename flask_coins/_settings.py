@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +14,8 @@ from .windows import zone_of
 
 PREFIX = "COINS_"
 _DAY = 86_400
+# Without arguments, which the views of the blueprint do not take.
+_PATH = re.compile(r"(/[^/\s?#<]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,8 @@ class Settings:
         )
         self._require(self.on_error in (None, "raise", "log"), "on_error")
         prefix = self.url_prefix
-        is_path = isinstance(prefix, str) and prefix[:1] == "/" and prefix[-1:] != "/"
-        # The views of the blueprint take no arguments.
-        is_plain = is_path and "<" not in str(prefix)
-        self._require(prefix is None or is_plain, "url_prefix")
+        is_path = isinstance(prefix, str) and prefix.isprintable() and _PATH.fullmatch(prefix)
+        self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
 
     def _has_zone(self) -> bool:
@@ -61,7 +62,7 @@ class Settings:
                 "xp_per_coin": "a whole number from 1",
                 "cache_seconds": "a number of seconds from 0 to 86,400",
                 "on_error": "None, 'raise' or 'log'",
-                "url_prefix": "a path such as '/coins', without '<' and a last '/', or None",
+                "url_prefix": "a path such as '/coins', without arguments and a last '/', or None",
                 "install_migrations": "True or False",
             }[field]
             key = PREFIX + field.upper()
