@@ -185,6 +185,8 @@ def install_command(directory: str | None, head: str | None, check: bool, as_jso
     paths = _install.copy_revisions(directory, head=head, check=check)
     line = "{} is missing: run 'flask coins install'." if check else "Wrote {}: commit it."
     text = "\n".join(line.format(path) for path in paths) or "Every revision is there."
+    if len(_install.heads(directory)) > 1:
+        text += "\nThere are several heads: join them with 'flask db merge heads'."
     files = [str(path) for path in paths]
     _show({"missing" if check else "written": files}, text, as_json, failed=check and bool(paths))
 

@@ -89,19 +89,24 @@ def copy_revisions(
     return restored + [copy.path if check else copy.write() for copy in copies]
 
 
+def heads(directory: str | Path | None = None) -> list[str]:
+    """The heads of the host's folder. Needs an app context; CoinsError when there is no folder."""
+    return Folder(_config(directory)).heads
+
+
 def standing() -> Standing:
     """Compare shipped revisions, folder, git and database. Needs an app context; writes nothing.
 
     Raises CoinsError when there is no folder, or when it does not load.
     """
     folder = Folder(_config(None))
-    heads = _look().heads
-    run = folder.ancestors(head for head in heads if head in folder.revisions)
+    reached = _look().heads
+    run = folder.ancestors(head for head in reached if head in folder.revisions)
     return Standing(
         missing=tuple(revision.id for revision in folder.absent),
         uncommitted=_uncommitted(Path(script.path) for script in folder.copies.values()),
         pending=tuple(sorted(folder.makers - run)),
-        unknown=tuple(head for head in heads if head not in folder.revisions),
+        unknown=tuple(head for head in reached if head not in folder.revisions),
     )
 
 

@@ -269,7 +269,9 @@ def test_install_takes_a_folder_and_a_head(tmp_path: Path) -> None:
     host.revision("a1", None)
     host.revision("b1", "a1")
     folder = str(host.migrations)
-    assert run_on(host, "install", "-d", folder, "--head", "a1").exit_code == 0
+    installed = run_on(host, "install", "-d", folder, "--head", "a1")
+    assert installed.exit_code == 0
+    assert "There are several heads: join them with 'flask db merge heads'" in installed.output
     assert 'down_revision = "a1"' in host.copy().read_text()
     nowhere = run_on(host, "install", "-d", str(tmp_path / "nowhere"))
     assert (nowhere.exit_code, nowhere.output.count("\n")) == (1, 1)
