@@ -318,6 +318,7 @@ def read(replay: Replay, query: str) -> list[tuple]:
         return [tuple(row) for row in db.session.execute(text(query))]
 
 
+@pytest.mark.slow
 def test_the_replay_agrees_on_every_single_decision(
     replayed: Replay, expected: list[replay_oracle.Payment]
 ) -> None:
@@ -336,6 +337,7 @@ def test_the_replay_agrees_on_every_single_decision(
     ]
 
 
+@pytest.mark.slow
 def test_the_replay_agrees_on_every_balance(
     replayed: Replay, expected: list[replay_oracle.Payment]
 ) -> None:
@@ -348,6 +350,7 @@ def test_the_replay_agrees_on_every_balance(
         assert {names[int(user_id)]: balance for user_id, balance in found.items()} == balances
 
 
+@pytest.mark.slow
 def test_the_replay_agrees_on_every_total(
     replayed: Replay, expected: list[replay_oracle.Payment]
 ) -> None:
