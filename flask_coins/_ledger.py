@@ -2,7 +2,8 @@
 
 A movement goes one way on every engine: **look** without a lock, **lock** the balance row by
 changing it, **claim** the entry. When the balance moved between look and lock, look again under the
-lock; the unique indexes of the log stand underneath. Nothing here commits.
+lock; the unique indexes of the log stand underneath. PostgreSQL takes lock and claim in one statement
+where nothing has moved. Nothing here commits.
 """
 
 from __future__ import annotations
