@@ -24,7 +24,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError, coerce_resource_to_filename
 
-from ._models import OWN_COLUMNS
+from ._models import CORE, OWN_COLUMNS
 from .errors import CoinsError
 
 COPY_ID = re.compile(r"(coins_\d{4})_(\w{8})")
@@ -139,7 +139,7 @@ class Folder:
     @cached_property
     def absent(self) -> list[Shipped]:
         """What has no copy here; nothing where the host makes the tables itself."""
-        if set().union(*self.own_way.values()) == set(OWN_COLUMNS):
+        if set().union(*self.own_way.values()) >= CORE:
             return []
         return [revision for revision in shipped() if revision.id not in self.copies]
 

@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from . import _install, _settings, _wiring
-from ._models import balances, log
+from ._models import balances, budgets, holds, log
 from ._state import State
 from .errors import CoinsError, CoinsWarning
 
-_OURS = (log, balances)
+_OURS = (log, balances, holds, budgets)
 
 
 class Check(NamedTuple):
@@ -133,7 +133,7 @@ _LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
     ("rules", "Every rule stands below its route.", _wiring.unreached_rules),
     ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
     ("user", "The current user can be told.", _wiring.unknown_user),
-    ("tables", "Both tables are there, with their columns and indexes.", _table_faults),
+    ("tables", "Every table is there, with its columns and indexes.", _table_faults),
     (
         "revisions",
         "No revision is missing, still to be run or, as far as git can tell, uncommitted.",

@@ -24,7 +24,7 @@ from alembic.util import CommandError
 from flask import Flask, appcontext_pushed, current_app, request_started
 
 from ._copies import COPY_ID, Copy, Folder, environment, holds_copy, lost_copy
-from ._models import OWN_COLUMNS
+from ._models import CORE, OWN_COLUMNS
 from .errors import CoinsError
 
 _BIND = "coins_bind"
@@ -32,6 +32,8 @@ _RENAME = "rename it by a revision of your own, and run that with 'flask db upgr
 CURES = {
     "coin_log": f"move its rows over with 'flask coins adopt', or, if they are no coins, {_RENAME}",
     "coin_balance": _RENAME,
+    "coin_hold": _RENAME,
+    "coin_budget": _RENAME,
 }
 _VERSIONS = ["version_num"]
 
@@ -243,7 +245,7 @@ def _look() -> _Found:
             heads,
             [it for it in OWN_COLUMNS if is_foreign(inspector, it)],
             absent,
-            None if heads or absent else _other_version_table(inspector, named),
+            None if heads or CORE.intersection(absent) else _other_version_table(inspector, named),
         )
 
 

@@ -1,4 +1,4 @@
-"""The two tables, on a declarative base of our own.
+"""The tables, on a declarative base of our own.
 
 A host's base, type map and naming convention cannot reshape them: :func:`copy_tables` gives the
 host's metadata plain copies, for ``create_all`` and for Alembic's autogenerate.
@@ -23,8 +23,13 @@ MAX_AMOUNT = 999_999_999_999_999
 OWN_COLUMNS = {
     "coin_balance": {"user_id", "balance", "earned", "spent"},
     "coin_log": {"user_id", "amount", "balance_after", "once_key"},
+    "coin_hold": {"user_id", "amount", "status", "expires_at"},
+    "coin_budget": {"reason", "period", "minted"},
 }
 """By these our tables are told from others of the same name."""
+
+CORE = frozenset({"coin_balance", "coin_log"})
+"""The tables without which there are no coins at all."""
 
 _copies: WeakSet[sa.Table] = WeakSet()
 _BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -70,12 +75,15 @@ class CoinBalance(Base):
     earned: Mapped[int] = mapped_column(sa.BigInteger)
     spent: Mapped[int] = mapped_column(sa.BigInteger)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    held: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
+    """The sum of the open holds: what the balance has beyond it can be taken."""
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("user_id", "currency", name=conv("pk_coin_balance")),
         sa.CheckConstraint(
             f"balance >= 0 AND balance <= {MAX_AMOUNT}", name=conv("ck_coin_balance_range")
         ),
+        sa.CheckConstraint("held >= 0 AND held <= balance", name=conv("ck_coin_balance_held")),
     )
 
 
@@ -96,6 +104,10 @@ class CoinEntry(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     reverses_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     details: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
+    counterparty: Mapped[str | None] = mapped_column(_text(64))
+    """The other user of a transfer."""
+    transfer_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """In the recipient's entry of a transfer, the id of the sender's."""
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("id", name=conv("pk_coin_log")),
@@ -124,21 +136,88 @@ class CoinEntry(Base):
             conv("ix_coin_log_look"), "user_id", "currency", "reason", "subject", "created_at"
         ),
         sa.Index(conv("ix_coin_log_reverses"), "reverses_id"),
+        sa.Index(
+            conv("uq_coin_log_transfer"),
+            "user_id",
+            "transfer_id",
+            unique=True,
+            postgresql_where=sa.text("transfer_id IS NOT NULL"),
+            sqlite_where=sa.text("transfer_id IS NOT NULL"),
+        ),
+    )
+
+
+class CoinHold(Base):
+    """Coins that are set aside until they are captured, released or free again by themselves."""
+
+    __tablename__ = "coin_hold"
+
+    id: Mapped[int] = mapped_column(_BIG_KEY, autoincrement=True)
+    user_id: Mapped[str] = mapped_column(_text(64))
+    currency: Mapped[str] = mapped_column(_text(16))
+    amount: Mapped[int] = mapped_column(sa.BigInteger)
+    reason: Mapped[str] = mapped_column(_text(64))
+    subject: Mapped[str] = mapped_column(_text(128), server_default=sa.text("''"))
+    status: Mapped[str] = mapped_column(_text(16))
+    """``open``, ``captured``, ``released`` or ``expired``; one that is past its time may be open."""
+    idempotency_key: Mapped[str | None] = mapped_column(_text(128))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    entry_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """The entry of the log that captured it."""
+    details: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("id", name=conv("pk_coin_hold")),
+        sa.CheckConstraint("amount > 0", name=conv("ck_coin_hold_amount")),
+        sa.Index(
+            conv("uq_coin_hold_key"),
+            "user_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+            sqlite_where=sa.text("idempotency_key IS NOT NULL"),
+        ),
+        sa.Index(conv("ix_coin_hold_user"), "user_id", "currency", "status"),
+        sa.Index(conv("ix_coin_hold_expiry"), "status", "expires_at"),
+    )
+
+
+class CoinBudget(Base):
+    """What a budget of the whole app has paid in one of its windows."""
+
+    __tablename__ = "coin_budget"
+
+    currency: Mapped[str] = mapped_column(_text(16))
+    reason: Mapped[str] = mapped_column(_text(64))
+    """The empty text stands for all reasons together."""
+    period: Mapped[str] = mapped_column(_text(64))
+    """The label of the window, such as ``day:2026-11-22``."""
+    minted: Mapped[int] = mapped_column(sa.BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("currency", "reason", "period", name=conv("pk_coin_budget")),
+        sa.CheckConstraint("minted >= 0", name=conv("ck_coin_budget_minted")),
     )
 
 
 log: sa.Table = CoinEntry.__table__  # type: ignore[assignment]
 balances: sa.Table = CoinBalance.__table__  # type: ignore[assignment]
+holds: sa.Table = CoinHold.__table__  # type: ignore[assignment]
+budgets: sa.Table = CoinBudget.__table__  # type: ignore[assignment]
 
 
 def copy_tables(metadata: sa.MetaData) -> sa.Table:
-    """Put plain copies of both tables into a host's ``metadata``; the log's is returned.
+    """Put plain copies of our tables into a host's ``metadata``; the log's is returned.
 
     Their types are SQLAlchemy's own, so that a revision made by autogenerate imports nothing of
     ours and still loads after Flask-Coins has been uninstalled. They stand in the default schema,
     and take the place of what ``db.reflect()`` has read of our own tables.
     """
-    _copied(balances, metadata)
+    for table in (balances, holds, budgets):
+        _copied(table, metadata)
     return _copied(log, metadata)
 
 

@@ -56,7 +56,12 @@ class Entry:
     created_at: datetime
     """Aware, UTC, with microseconds."""
     reverses_id: int | None = None
+    """For a reversal, the id of the entry that it takes back."""
     details: Any = None
+    counterparty: str | None = None
+    """For a transfer, the other user's id."""
+    transfer_id: int | None = None
+    """For the recipient's part of a transfer, the id of the sender's entry."""
 
 
 @dataclass(frozen=True, slots=True)

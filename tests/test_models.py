@@ -41,6 +41,8 @@ def test_columns_are_those_of_the_design() -> None:
         "created_at",
         "reverses_id",
         "details",
+        "counterparty",
+        "transfer_id",
     ]
     assert [column.name for column in balances.columns] == [
         "user_id",
@@ -49,6 +51,7 @@ def test_columns_are_those_of_the_design() -> None:
         "earned",
         "spent",
         "updated_at",
+        "held",
     ]
 
 
@@ -76,6 +79,7 @@ def test_the_database_has_them_all(connection: sa.Connection) -> None:
             False,
         ),
         ("ix_coin_log_reverses", ["reverses_id"], False),
+        ("uq_coin_log_transfer", ["user_id", "transfer_id"], True),
     ],
 )
 def test_indexes_are_those_of_the_design(
@@ -200,7 +204,7 @@ def test_what_was_reflected_of_our_own_tables_gives_way_to_the_copies() -> None:
     assert copy_tables(metadata) is metadata.tables["coin_log"]
 
 
-@pytest.mark.parametrize("name", ["coin_log", "coin_balance"])
+@pytest.mark.parametrize("name", ["coin_log", "coin_balance", "coin_hold", "coin_budget"])
 def test_a_table_of_another_make_is_not_touched(name: str) -> None:
     metadata = sa.MetaData()
     theirs = sa.Table(name, metadata, sa.Column("id", sa.Integer, primary_key=True))
