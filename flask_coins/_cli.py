@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import json
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import click
 import sqlalchemy as sa
 from flask import current_app
-from flask.cli import AppGroup
-from sqlalchemy.exc import DBAPIError
 
 from . import _adopt, _checks, _doctor, _install, _old_log, _output, _rewards, _verify
-from ._faults import repeated, whole
+from ._cli_base import as_json_option, coins_cli, committed, currency_option, progress, show
+from ._faults import whole
 from ._models import MAX_AMOUNT
 from ._state import State, current_state
-from .errors import CoinsError, InvalidInput
 from .results import Receipt
 from .windows import WORDS, parse, zone_of
 
+__all__ = ["coins_cli"]
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class CoinsGroup(AppGroup):
-    """Commands that say in one line what they cannot do."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; wrong arguments end with status 2, other errors with 1."""
-        try:
-            return super().invoke(ctx)
-        except InvalidInput as error:
-            raise click.UsageError(str(error)) from error
-        except CoinsError as error:
-            raise click.ClickException(str(error)) from error
-        except DBAPIError as error:
-            raise click.ClickException(
-                f"The database refused: {error.orig}".partition("\n")[0]
-            ) from error
-
-
-coins_cli = CoinsGroup("coins", help="Coins: move them, look at them, and keep them in order.")
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_currency = click.option(
-    "--currency", default="coins", show_default=True, help="Which coins are meant."
-)
 
 
 def _movement_options(command: F) -> F:
     """What every command that moves coins is told."""
     for add in (
-        _as_json,
-        _currency,
+        as_json_option,
+        currency_option,
         click.option("--key", help="An idempotency key: the same call again moves nothing."),
         click.option("--subject", help="What the coins are for, such as an order's id."),
         click.option("--reason", default="manual", show_default=True, help="The entry's reason."),
@@ -85,7 +57,7 @@ def award_command(
         movement = state.movement(user, amount, idempotency_key=key, **options)
         return state.award_once(movement, parse(once), 1) if once else state.award(movement)
 
-    _show_receipt(_committed(move), user, as_json)
+    _show_receipt(committed(move), user, as_json)
 
 
 @coins_cli.command("spend")
@@ -96,28 +68,13 @@ def spend_command(user: str, amount: int, key: str | None, as_json: bool, **opti
     def move(state: State) -> Receipt:
         return state.spend(state.movement(user, amount, idempotency_key=key, sign=-1, **options))
 
-    _show_receipt(_committed(move), user, as_json)
-
-
-def _committed(move: Callable[[State], Receipt]) -> Receipt:
-    """Make one movement in a transaction of its own, again where the database gave it up."""
-    state = current_state()
-
-    def attempt() -> Receipt:
-        with whole(state.session):
-            # Begun here, so that the move leaves trying again to us.
-            state.session.connection(bind_arguments={"clause": state.table})
-            receipt = move(state)
-            state.session.commit()
-        return receipt
-
-    return repeated(attempt)
+    _show_receipt(committed(move), user, as_json)
 
 
 def _show_receipt(receipt: Receipt, user: str, as_json: bool) -> None:
     document = _output.receipt_json(receipt, user)
     entry = receipt.entry.id if receipt.entry else None
-    _show(document, _output.pairs(document | {"entry": entry}), as_json)
+    show(document, _output.pairs(document | {"entry": entry}), as_json)
 
 
 # -- looking ------------------------------------------------------------------------------------
@@ -125,15 +82,15 @@ def _show_receipt(receipt: Receipt, user: str, as_json: bool) -> None:
 
 @coins_cli.command("balance")
 @click.argument("users", metavar="USER...", nargs=-1, required=True)
-@_currency
-@_as_json
+@currency_option
+@as_json_option
 def balance_command(users: tuple[str, ...], currency: str, as_json: bool) -> None:
     """Print what users have, by their ids."""
     state, currency = current_state(), _checks.currency(currency)
     ids = [_checks.user_id(user) for user in users]
     found = state.reader.balances(state.session, ids, currency)
     rows = [{"user": user, "balance": it, "currency": currency} for user, it in found.items()]
-    _show({"balances": rows}, _output.table(rows, "user", "balance", "currency"), as_json)
+    show({"balances": rows}, _output.table(rows, "user", "balance", "currency"), as_json)
 
 
 @coins_cli.command("log")
@@ -142,8 +99,8 @@ def balance_command(users: tuple[str, ...], currency: str, as_json: bool) -> Non
     "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many."
 )
 @click.option("--before", type=click.IntRange(1), help="Only entries with smaller ids.")
-@_currency
-@_as_json
+@currency_option
+@as_json_option
 def log_command(user: str, limit: int, before: int | None, currency: str, as_json: bool) -> None:
     """Print the entries of the user with the id USER, newest first."""
     page = _output.page(current_state().history(user, limit + 1, before, currency), limit)
@@ -151,12 +108,12 @@ def log_command(user: str, limit: int, before: int | None, currency: str, as_jso
     rows = [entry | {"id": int(entry["id"])} for entry in page["entries"]]
     text = _output.table(rows, *columns) if rows else f"No {currency} ever moved for user {user}."
     more = f"\nOlder ones: --before {page['next']}" if page["next"] else ""
-    _show(page, text + more, as_json)
+    show(page, text + more, as_json)
 
 
 @coins_cli.command("rewards")
 @click.argument("user", required=False)
-@_as_json
+@as_json_option
 def rewards_command(user: str | None, as_json: bool) -> None:
     """Print the rewards of the app; with a USER's id also what is open for them."""
     state = current_state()
@@ -168,7 +125,7 @@ def rewards_command(user: str | None, as_json: bool) -> None:
     names = columns if user else columns[:-2]
     rows = [{name: _output.reward_json(reward)[name] for name in names} for reward in found]
     text = _output.table(rows, *names) if rows else "There are no rewards."
-    _show({"rewards": rows}, text, as_json)
+    show({"rewards": rows}, text, as_json)
 
 
 # -- keeping order ------------------------------------------------------------------------------
@@ -178,7 +135,7 @@ def rewards_command(user: str | None, as_json: bool) -> None:
 @click.option("-d", "--directory", help="The migrations folder, where it is not Flask-Migrate's.")
 @click.option("--head", metavar="REV", help="The revision that the copies go after, or base.")
 @click.option("--check", is_flag=True, help="Write nothing; status 1 if anything is missing.")
-@_as_json
+@as_json_option
 def install_command(directory: str | None, head: str | None, check: bool, as_json: bool) -> None:
     """Copy the revisions that the migrations folder lacks. 'flask db upgrade' does the same."""
     current_state()
@@ -188,7 +145,7 @@ def install_command(directory: str | None, head: str | None, check: bool, as_jso
     if len(_install.heads(directory)) > 1:
         text += "\nThere are several heads: join them with 'flask db merge heads'."
     files = [str(path) for path in paths]
-    _show({"missing" if check else "written": files}, text, as_json, failed=check and bool(paths))
+    show({"missing" if check else "written": files}, text, as_json, failed=check and bool(paths))
 
 
 @coins_cli.command("adopt")
@@ -200,7 +157,7 @@ def install_command(directory: str | None, head: str | None, check: bool, as_jso
 @click.option("--user-key", default="id", show_default=True, help="That table's key of users.")
 @click.option("--timezone", default="UTC", show_default=True, help="Zone of times without one.")
 @click.option("--keep", is_flag=True, help=f"Keep the old table, as {_old_log.KEPT}.")
-@_as_json
+@as_json_option
 def adopt_command(
     balance: str | None, user_key: str, timezone: str, keep: bool, as_json: bool
 ) -> None:
@@ -214,7 +171,7 @@ def adopt_command(
     column = _balance_column(engine, balance, user_key)
     zone = zone_of(timezone)
     result = _adopt.adopt(engine, balance_column=column, zone=zone, now=state.now(), keep=keep)
-    _show(_output.reconciliation_json(result), "\n".join(result.lines()), as_json)
+    show(_output.reconciliation_json(result), "\n".join(result.lines()), as_json)
 
 
 def _balance_column(
@@ -231,49 +188,33 @@ def _balance_column(
 
 
 @coins_cli.command("verify")
-@_as_json
+@as_json_option
 def verify_command(as_json: bool) -> None:
     """Prove that every balance is the sum of its log. Status 1 if one is not."""
     state = current_state()
     with whole(state.session):
         connection = state.session.connection(bind_arguments={"clause": state.table})
         balances = _verify.count(connection)
-        with _progress(balances, "Verifying") as bar:
+        with progress(balances, "Verifying") as bar:
             found = list(_verify.faults(connection, bar.update))
     rows = [{"user": user, "currency": which, "what": what} for user, which, what in found]
     text = _output.table(rows, "user", "currency", "what") if rows else "They agree with the log."
     document = {"ok": not rows, "balances": balances, "faults": rows}
-    _show(document, f"Balances checked: {balances}.\n{text}", as_json, failed=bool(rows))
+    show(document, f"Balances checked: {balances}.\n{text}", as_json, failed=bool(rows))
 
 
 @coins_cli.command("doctor")
-@_as_json
+@as_json_option
 def doctor_command(as_json: bool) -> None:
     """Check how the app is set up, and say what to do. Status 1 if there is a fault."""
     checks = list(_doctor.examine(current_app))
     rows = [{"name": it.name, "ok": not it.faults, "faults": it.faults} for it in checks]
     lines = [line for check in checks for line in _diagnosis(check)]
     ill = any(check.faults for check in checks)
-    _show({"ok": not ill, "checks": rows}, "\n".join(lines), as_json, failed=ill)
+    show({"ok": not ill, "checks": rows}, "\n".join(lines), as_json, failed=ill)
 
 
 def _diagnosis(check: _doctor.Check) -> list[str]:
     if not check.faults:
         return [f"ok     {check.name:<10} {check.claim}"]
     return [f"FAULT  {check.name:<10} {fault}" for fault in check.faults]
-
-
-# -- showing ------------------------------------------------------------------------------------
-
-
-def _progress(length: int, label: str) -> Any:
-    """A bar on stderr, for people only: a program that reads it gets nothing."""
-    stream = sys.stderr if sys.stderr.isatty() else io.StringIO()
-    return click.progressbar(length=length, label=label, file=stream)
-
-
-def _show(document: dict[str, Any], text: str, as_json: bool, *, failed: bool = False) -> None:
-    """Print one of the two, and end with status 1 if ``failed``."""
-    click.echo(json.dumps(document, indent=2) if as_json else text)
-    if failed:
-        raise click.exceptions.Exit(1)
