@@ -3,11 +3,13 @@
 from . import signals
 from ._decorators import award, award_once, redirected
 from ._extension import Coins
-from ._models import CoinBalance, CoinEntry
+from ._models import CoinBalance, CoinBudget, CoinEntry, CoinHold
 from .errors import (
     CoinsError,
     CoinsRetry,
     CoinsWarning,
+    HoldClosed,
+    HoldExpired,
     IdempotencyConflict,
     InsufficientCoins,
     InvalidAmount,
@@ -16,18 +18,23 @@ from .errors import (
     MissingTablesError,
     NoUserError,
 )
-from .results import Entry, Outcome, Receipt, Reward
+from .results import Entry, Hold, Outcome, Receipt, Reward, Streak
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CoinBalance",
+    "CoinBudget",
     "CoinEntry",
+    "CoinHold",
     "Coins",
     "CoinsError",
     "CoinsRetry",
     "CoinsWarning",
     "Entry",
+    "Hold",
+    "HoldClosed",
+    "HoldExpired",
     "IdempotencyConflict",
     "InsufficientCoins",
     "InvalidAmount",
@@ -38,6 +45,7 @@ __all__ = [
     "Outcome",
     "Receipt",
     "Reward",
+    "Streak",
     "award",
     "award_once",
     "redirected",

@@ -15,11 +15,11 @@ from flask.views import View
 
 from . import _checks
 from ._hints import both_ways, hinting, refuse_direct_call
-from ._ledger import Movement
 from ._rewards import remember_value, remember_view
 from ._sources import called, check_callable, constant, names_in, reads_value
 from ._state import State, current_state
 from ._visit import UNASKED, Due, Order, request_context, status_of
+from ._writes import Movement
 from .errors import InvalidAmount, InvalidInput, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send

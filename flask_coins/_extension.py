@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
@@ -11,22 +11,22 @@ import sqlalchemy as sa
 from flask import Blueprint, Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
-from . import _checks, _install, _models, _queries, _session, _settings, _wiring
+from . import _checks, _install, _models, _session, _settings, _wiring
+from ._calls import Moving
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
-from ._rewards import status
-from ._state import Loaders, State, current_state, utc_now
+from ._reads import Reading
+from ._state import Loaders, State, utc_now
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
-from .errors import CoinsError, InvalidAmount, InvalidInput
-from .results import Entry, Receipt, Reward
-from .windows import Window, parse
+from .errors import CoinsError, InvalidInput
+from .windows import Window
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MISSING: Any = object()
 
 
-class Coins:
+class Coins(Moving, Reading):
     """A coin log, a balance that agrees with it, and rewards that pay exactly once per window.
 
     Make one, then call :meth:`init_app` for each app. ``clock`` is called for the moment of every
@@ -117,123 +117,7 @@ class Coins:
         self._loaders.eligible = answer
         return check
 
-    # -- moving coins -------------------------------------------------------------------------
-
-    def award(
-        self,
-        user: Any,
-        amount: int = _MISSING,
-        reason: str = "xp_bonus",
-        *,
-        subject: Any = None,
-        idempotency_key: str | None = None,
-        currency: str = "coins",
-        details: Any = None,
-    ) -> Receipt:
-        """Pay ``amount`` coins, in units of ``currency``; every call is one entry of the log.
-
-        Where the ``eligible_check`` refuses, the Receipt is EXCLUDED and nothing is written.
-        A call with an ``idempotency_key`` (1 to 128 characters, per user) that was used before
-        answers REPLAYED with the first entry, or raises
-        :class:`~flask_coins.IdempotencyConflict` where it differs. ``details`` is kept as JSON.
-        Writes through ``db.session`` and does not commit.
-        """
-        _refuse_decoration("award", amount, reason)
-        state = current_state()
-        return state.award(
-            state.movement(
-                user,
-                amount,
-                reason,
-                subject=subject,
-                idempotency_key=idempotency_key,
-                currency=currency,
-                details=details,
-            )
-        )
-
-    def award_once(
-        self,
-        user: Any,
-        amount: int = _MISSING,
-        reason: str = _MISSING,
-        window: str | timedelta | Window = "day",
-        *,
-        subject: Any = None,
-        limit: int = 1,
-        currency: str = "coins",
-        details: Any = None,
-    ) -> Receipt:
-        """Pay unless the log holds ``limit`` payments of this reason and subject in ``window``.
-
-        Any payment counts, also one by :meth:`award`. A refusal is a Receipt too: ALREADY or NOT_OPEN
-        with ``next_at``, or EXCLUDED. Writes through ``db.session`` and does not commit.
-        """
-        _refuse_decoration("award_once", amount, reason)
-        state, window, limit = current_state(), parse(window), _checks.limit(limit)
-        movement = state.movement(
-            user, amount, reason, subject=subject, currency=currency, details=details
-        )
-        return state.award_once(movement, window, limit)
-
-    def award_xp(
-        self,
-        user: Any,
-        xp: int,
-        reason: str = "xp_bonus",
-        *,
-        subject: Any = None,
-        idempotency_key: str | None = None,
-        currency: str = "coins",
-        details: Any = None,
-    ) -> Receipt:
-        """Pay what ``xp`` is worth: one coin for each ``COINS_XP_PER_COIN``, rounded down.
-
-        Less than a coin is NOTHING_DUE. The rest is as in :meth:`award`.
-        """
-        if type(xp) is not int or xp < 0:
-            raise InvalidAmount(f"XP are an int from 0, not {_checks.shown(xp)}.")
-        state = current_state()
-        coins = xp // state.settings.xp_per_coin
-        movement = state.movement(
-            user,
-            coins or 1,
-            reason,
-            subject=subject,
-            idempotency_key=idempotency_key,
-            currency=currency,
-            details=details,
-        )
-        return state.award(movement) if coins else state.nothing_due(movement)
-
-    def spend(
-        self,
-        user: Any,
-        amount: int,
-        reason: str,
-        *,
-        subject: Any = None,
-        idempotency_key: str | None = None,
-        currency: str = "coins",
-        details: Any = None,
-    ) -> Receipt:
-        """Take ``amount`` coins, or raise :class:`~flask_coins.InsufficientCoins` before any write.
-
-        ``idempotency_key`` is as in :meth:`award`. Writes through ``db.session`` and does not commit.
-        """
-        state = current_state()
-        return state.spend(
-            state.movement(
-                user,
-                amount,
-                reason,
-                subject=subject,
-                idempotency_key=idempotency_key,
-                currency=currency,
-                details=details,
-                sign=-1,
-            )
-        )
+    # -- paying on signals --------------------------------------------------------------------
 
     def award_on(
         self,
@@ -271,78 +155,6 @@ class Coins:
         signal.connect(receive, weak=False)
         return rule
 
-    # -- reading ------------------------------------------------------------------------------
-
-    def now(self) -> datetime:
-        """The moment that a call made now would see, aware, in UTC: the clock's, or a traveller's."""
-        return current_state().now()
-
-    def balance(self, user: Any = None, currency: str = "coins") -> int:
-        """What ``user``, or the current user, has, in units of ``currency``; 0 without an entry.
-
-        Raises :class:`~flask_coins.NoUserError` where that is nobody, and
-        :class:`~flask_coins.InvalidInput` for a user or currency that cannot be.
-        """
-        return current_state().balance(user, currency)
-
-    def balances(self, users: Iterable[Any], currency: str = "coins") -> Balances:
-        """What each of ``users`` has, in units of ``currency``, by id as text.
-
-        The answer can be asked by any form of a user. Raises :class:`~flask_coins.InvalidInput`
-        unless ``users`` is a list or another iterable of users, and
-        :class:`~flask_coins.NoUserError` where one of them is nobody.
-        """
-        state = current_state()
-        ids = _checks.user_ids(users)
-        return Balances(state.reader.balances(state.session, ids, _checks.currency(currency)))
-
-    def balance_of(self, key: Any, currency: str = "coins") -> sa.ColumnElement[int]:
-        """A balance as a SQL expression for a host's own SELECT, as in ``balance_of(User.id)``.
-
-        ``key`` is the column that identifies users; integers and UUIDs are converted in SQL. A text
-        is :class:`~flask_coins.InvalidInput`: it would be one user's id, and no column's name.
-        """
-        if isinstance(key, str):
-            raise InvalidInput(f"balance_of() takes a column such as User.id, not {key!r}.")
-        return _queries.balance_of(key, _checks.currency(currency))
-
-    def history(
-        self,
-        user: Any = None,
-        limit: int = 50,
-        before: int | None = None,
-        currency: str = "coins",
-    ) -> list[Entry]:
-        """Up to ``limit`` (1 to 1000) entries, newest first.
-
-        For the next page pass the last entry's id as ``before``. Amounts are in units of
-        ``currency``. Raises :class:`~flask_coins.NoUserError` without a user, and
-        :class:`~flask_coins.InvalidInput` for any other argument that cannot be.
-        """
-        return current_state().history(user, limit, before, currency)
-
-    def status(self, user: Any = None) -> list[Reward]:
-        """Each reward of the app as it stands for ``user``, or for the current user.
-
-        Its amount is in units of its ``currency``. Raises :class:`~flask_coins.NoUserError` without a
-        user, and :class:`~flask_coins.InvalidInput` for what is no user.
-        """
-        return status(current_state(), user)
-
-    def cache_clear(self) -> None:
-        """Forget the refusals that this process remembers, after a restore or a deletion by hand."""
-        current_state().refusals.clear()
-
-
-class Balances(dict[str, int]):
-    """Balances by the text of the id; asked with an int, a UUID or an object, it finds them too."""
-
-    def __missing__(self, user: Any) -> int:
-        key = _checks.user_id(user)
-        if key is user or key not in self:
-            raise KeyError(user)
-        return self[key]
-
 
 def _database(app: Any, db: Any) -> SQLAlchemy:
     """The database to set up on; a clear error where something stands in the way."""
@@ -373,15 +185,3 @@ def _not_awaitable(answer: Any) -> bool:
             answer.close()
         raise InvalidInput("An eligible_check answers True or False, not something to be awaited.")
     return bool(answer)
-
-
-def _refuse_decoration(name: str, amount: Any, reason: Any) -> None:
-    """Say both ways where a call looks as if it were meant for a view."""
-    ways = (
-        f"coins.{name}(user, amount, reason, ...) pays now, and got {{}}. To decorate a view:"
-        f" from flask_coins import {name}, then @{name}(amount, reason, ...)."
-    )
-    if isinstance(amount, str):
-        raise InvalidAmount(ways.format(f"the amount {amount!r}"))
-    if amount is _MISSING or reason is _MISSING:
-        raise TypeError(ways.format(f"no {'amount' if amount is _MISSING else 'reason'}"))

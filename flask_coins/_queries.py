@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,11 +10,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from . import _hold_statements as holding
 from . import _statements as sql
 from ._claims import Claim, Paid
 from ._faults import whole
 from ._models import balances, log
-from .results import Entry
+from .results import Entry, Hold
 
 _BALANCES = sa.select(balances.c.user_id, balances.c.balance).where(
     balances.c.user_id.in_(sa.bindparam("users", expanding=True)),
@@ -27,6 +29,25 @@ _HISTORY = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _HISTORY_BEFORE = _HISTORY.where(log.c.id < sa.bindparam("before", type_=sa.BigInteger))
+
+_BALANCE_AT = sa.select(sa.func.coalesce(sa.func.sum(log.c.amount), 0)).where(
+    *sql.same(log, "user_id", "currency"),
+    log.c.created_at <= sa.bindparam("when", type_=log.c.created_at.type),
+)
+_PAYMENTS = sa.select(log.c.created_at, log.c.once_key).where(
+    *sql.same(log, "user_id", "currency", "reason"), *sql.IS_PAYMENT
+)
+_UNDONE = log.alias()
+_BOUGHT = (
+    sa.select(log.c.created_at)
+    .where(
+        *sql.same(log, "user_id", "reason", "subject"),
+        log.c.amount < 0,
+        log.c.reverses_id.is_(None),
+        ~sa.exists().where(_UNDONE.c.user_id == log.c.user_id, _UNDONE.c.reverses_id == log.c.id),
+    )
+    .order_by(log.c.created_at)
+)
 
 
 class Reader:
@@ -53,6 +74,34 @@ class Reader:
             rows = self._rows(session, _BALANCES, params)
             found.update(map(tuple, rows))
         return found
+
+    def available(self, session: Session, user_id: str, currency: str, now: datetime) -> int:
+        """What the user can spend: the balance without the holds that count at ``now``."""
+        params = {"of_user_id": user_id, "of_currency": currency, "now": now}
+        rows = self._rows(session, holding.AVAILABLE, params)
+        return int(rows[0][0]) if rows else 0
+
+    def holds(self, session: Session, user_id: str, currency: str, now: datetime) -> list[Hold]:
+        """The user's holds that count at ``now``, in the order in which they were made."""
+        params = {"of_user_id": user_id, "of_currency": currency, "now": now}
+        return [holding.hold_of(row) for row in self._rows(session, holding.LISTED, params)]
+
+    def balance_at(self, session: Session, user_id: str, currency: str, when: datetime) -> int:
+        """The sum of what moved up to ``when``."""
+        params = {"of_user_id": user_id, "of_currency": currency, "when": when}
+        return int(self._rows(session, _BALANCE_AT, params)[0][0])
+
+    def payments(
+        self, session: Session, user_id: str, currency: str, reason: str
+    ) -> list[tuple[datetime, str | None]]:
+        """When the user was paid for ``reason``, and under which name of a window."""
+        params = {"of_user_id": user_id, "of_currency": currency, "of_reason": reason}
+        return [tuple(row) for row in self._rows(session, _PAYMENTS, params)]
+
+    def bought(self, session: Session, user_id: str, reason: str, subject: str) -> list[datetime]:
+        """When the user spent coins on ``reason`` for ``subject``, and kept it, in order."""
+        params = {"of_user_id": user_id, "of_reason": reason, "of_subject": subject}
+        return [row.created_at for row in self._rows(session, _BOUGHT, params)]
 
     def history(
         self, session: Session, user_id: str, currency: str, limit: int, before: int | None

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from flask import Flask
 
 from ._claims import Claim
-from ._ledger import Movement
+from ._writes import Movement
 from .results import Reward
 
 if TYPE_CHECKING:

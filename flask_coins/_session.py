@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ._statements import OWN
-from .results import Receipt
+from .results import Hold, Receipt
 
 WAITING = "flask_coins.waiting"
 COMMITTED = "flask_coins.committed"
@@ -28,20 +28,20 @@ _READS = re.compile(
 )
 
 
-Told = Callable[[Receipt, "str | None"], None]
+Told = Callable[[Any, "str | None"], None]
 
 
 class Waiting(NamedTuple):
-    """A receipt that is true once ``transaction`` has been committed."""
+    """A receipt, or a hold, that is true once ``transaction`` has been committed."""
 
-    receipt: Receipt
+    receipt: Receipt | Hold
     user_id: str | None
     transaction: SessionTransaction | None
     told: Told
     """Called after the outermost commit has ended, when the session can be used again."""
 
 
-def wait(session: Session, receipt: Receipt, user_id: str | None, told: Told) -> bool:
+def wait(session: Session, receipt: Receipt | Hold, user_id: str | None, told: Told) -> bool:
     """Keep ``receipt`` until the outermost commit; False when there is no transaction to wait for."""
     if not session.in_transaction():
         return False

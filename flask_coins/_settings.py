@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ._budgets import budgets
 from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import zone_of
 
@@ -34,6 +35,8 @@ class Settings:
     """Where the blueprint is registered; None leaves registering it to the host."""
     install_migrations: bool = True
     """Whether ``flask db upgrade`` copies missing revisions into the host's folder."""
+    budgets: Any = ()
+    """A list of dicts: how much may be paid in a window, to each user or to all together."""
 
     def __post_init__(self) -> None:
         self._require(self._has_zone(), "timezone")
@@ -47,6 +50,13 @@ class Settings:
         is_path = isinstance(prefix, str) and prefix.isprintable() and _PATH.fullmatch(prefix)
         self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
+        self._read_budgets()
+
+    def _read_budgets(self) -> None:
+        try:
+            object.__setattr__(self, "budgets", budgets(self.budgets))
+        except InvalidInput as error:
+            raise CoinsError(f"COINS_BUDGETS: {error}.") from error
 
     def _has_zone(self) -> bool:
         try:

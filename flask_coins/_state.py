@@ -6,7 +6,7 @@ import datetime as dt
 import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from flask import Flask, Response, after_this_request, current_app, g, has_request_context
@@ -15,16 +15,21 @@ from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
 
 from . import _checks, _session, signals
+from ._budgets import APP, USER
 from ._cache import Refusals
 from ._claims import Claim
 from ._faults import ATTEMPTS, repeated
 from ._header import add_to_header
-from ._ledger import Ledger, Movement
+from ._holds import Holds
+from ._ledger import Ledger
 from ._queries import Reader
 from ._settings import Settings
+from ._writes import Movement
 from .errors import CoinsError, CoinsWarning, InvalidInput, NoUserError
 from .results import Entry, Outcome, Receipt
 from .windows import Window, zone_of
+
+T = TypeVar("T")
 
 _NO_LOADER = """\
 Flask-Coins does not know who the current user is. Neither Flask-Login nor g.user is there; say so:
@@ -89,6 +94,7 @@ class State:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.table)
+        self.holds = Holds(self.table)
         self.reader = Reader(self.table)
         self._default_zone = zone_of(self.settings.timezone)
         self._caches = bool(self.settings.cache_seconds)
@@ -178,7 +184,7 @@ class State:
 
     def award(self, movement: Movement) -> Receipt:
         """Pay without a window and have a refusal told."""
-        return self._answered(self._repeated(lambda: self.pay(movement)), movement)
+        return self.answered(self.repeated(lambda: self.pay(movement)), movement.user_id)
 
     def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
         """Pay once in a window and have a refusal told."""
@@ -186,18 +192,18 @@ class State:
         def attempt() -> Receipt:
             return self.pay_once(movement, self.claim(movement, window, limit))
 
-        return self._answered(self._repeated(attempt), movement)
+        return self.answered(self.repeated(attempt), movement.user_id)
 
     def nothing_due(self, movement: Movement) -> Receipt:
         """The answer where what is due is worth less than a coin."""
-        return self._answered(movement.receipt(Outcome.NOTHING_DUE), movement)
+        return self.answered(movement.receipt(Outcome.NOTHING_DUE), movement.user_id)
 
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
-        receipt = self._repeated(lambda: self.ledger.spend(self.session, movement))
-        return self._answered(self._moved(self.session, receipt, movement), movement)
+        receipt = self.repeated(lambda: self.ledger.spend(self.session, movement))
+        return self.answered(self.moved(self.session, receipt, movement.user_id), movement.user_id)
 
-    def _repeated(self, attempt: Callable[[], Receipt]) -> Receipt:
+    def repeated(self, attempt: Callable[[], T]) -> T:
         """Try again only where the transaction is all ours: nothing of the host's goes with it."""
         session = self.open_session()
         begun = session is not None and session.in_transaction()
@@ -210,7 +216,8 @@ class State:
         if not self.eligible(movement.user_id, movement.reason):
             return movement.receipt(Outcome.EXCLUDED)
         session = self.session
-        return self._moved(session, self.ledger.award(session, movement), movement)
+        receipt = self.ledger.award(session, self.within_budgets(movement))
+        return self.moved(session, receipt, movement.user_id)
 
     def knows_refusals(self) -> bool:
         """Whether a rule and a user alone tell a refusal: no session, no zone or database to ask."""
@@ -273,10 +280,21 @@ class State:
         if isinstance(claim, Receipt):
             return claim
         session = self.session
-        receipt = self.ledger.award_once(session, movement, claim)
+        receipt = self.ledger.award_once(session, self.within_budgets(movement), claim)
         if claim.key and receipt.outcome is Outcome.ALREADY:
             self._remember(receipt, claim, claim.key, movement.now)
-        return self._moved(session, receipt, movement)
+        return self.moved(session, receipt, movement.user_id)
+
+    def within_budgets(self, movement: Movement) -> Movement:
+        """The movement with the budgets that it counts against."""
+        found = [
+            it for it in self.settings.budgets if it.covers(movement.currency, movement.reason)
+        ]
+        if not found:
+            return movement
+        zones = {USER: self.zone(movement.user_id), APP: self._default_zone}
+        caps = (budget.cap(movement.now, zones[budget.per]) for budget in found)
+        return movement._replace(caps=tuple(cap for cap in caps if cap))
 
     def eligible(self, user_id: str, reason: str) -> bool:
         """What the host's ``eligible_check`` says; without one, everybody is."""
@@ -329,19 +347,20 @@ class State:
 
     # -- telling ----------------------------------------------------------------------------
 
-    def _moved(self, session: Session, receipt: Receipt, movement: Movement) -> Receipt:
+    def moved(self, session: Session, receipt: Receipt, user_id: str) -> Receipt:
+        """Have a movement told once it is committed."""
         if receipt:
-            _session.wait(session, receipt, movement.user_id, self.tell)
+            _session.wait(session, receipt, user_id, self.tell)
             if has_request_context():
                 after_this_request(_note_failure)
         return receipt
 
-    def _answered(self, receipt: Receipt, movement: Movement) -> Receipt:
+    def answered(self, receipt: Receipt, user_id: str) -> Receipt:
         """Have a refusal told: after the commit if there is a transaction, else at once."""
         if not receipt:
             session = self.open_session()
-            if session is None or not _session.wait(session, receipt, movement.user_id, self.tell):
-                self.tell(receipt, movement.user_id)
+            if session is None or not _session.wait(session, receipt, user_id, self.tell):
+                self.tell(receipt, user_id)
         return receipt
 
     def tell(self, receipt: Receipt, user_id: str | None) -> None:
@@ -350,6 +369,10 @@ class State:
         context.setdefault("coins_receipts", []).append(receipt)
         if receipt and has_request_context():
             after_this_request(lambda response: add_to_header(response, receipt))
+        self.signal(receipt, user_id)
+
+    def signal(self, receipt: Receipt, user_id: str | None) -> None:
+        """Send the signal of a receipt that is true by now, and show it to nobody."""
         signals.send(self.app, receipt, user_id)
 
     def warn_of_lost_entries(self, error: BaseException | None) -> None:

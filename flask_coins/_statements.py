@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ._claims import Claim, Paid
-from ._models import balances, log
+from ._models import balances, budgets, log
 from .results import Entry
 
 OWN = "flask_coins"
@@ -51,18 +51,26 @@ BY_KEY = sa.select(*ENTRY).where(*same(log, "user_id", "idempotency_key"))
 _NEWEST = (
     sa.select(sa.func.max(log.c.id)).where(*same(log, "user_id", "currency")).scalar_subquery()
 )
-ACCOUNT_NOW = ACCOUNT.with_for_update()
-"""What the row holds as it is committed now, on MariaDB too."""
+ACCOUNT_AND_HELD = ACCOUNT.add_columns(balances.c.held)
+ACCOUNT_NOW = ACCOUNT_AND_HELD.with_for_update()
+"""What the row holds as it is committed now, on MariaDB too; the row is locked."""
+TOUCH = (
+    sa.update(balances)
+    .execution_options(**{OWN: True})
+    .where(*_ROW)
+    .values(updated_at=balances.c.updated_at)
+)
+"""Changes nothing: for SQLite, where only a write takes the lock."""
 INSERT = sa.insert(log).execution_options(**{OWN: True})
 
-# What counts as a payment is positive and does not give a spend back.
-_IS_PAYMENT = (log.c.amount > 0, log.c.reverses_id.is_(None))
+# What counts as a payment is positive, and neither gives a spend back nor comes from a user.
+IS_PAYMENT = (log.c.amount > 0, log.c.reverses_id.is_(None), log.c.counterparty.is_(None))
 SINCE = (
     sa.select(*_PAID)
     .where(
         *_OF_REASON,
         log.c.created_at >= sa.bindparam("start", type_=log.c.created_at.type),
-        *_IS_PAYMENT,
+        *IS_PAYMENT,
     )
     .order_by(log.c.created_at.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
@@ -129,16 +137,93 @@ def _since(columns: Iterable[Any], *where: sa.ColumnElement[bool]) -> sa.Select[
     return found.where(*where).order_by(log.c.id).with_for_update(read=True)
 
 
-PAID_SINCE = _since(_PAID, *same(log, "reason", "subject"), *_IS_PAYMENT)
+PAID_SINCE = _since(_PAID, *same(log, "reason", "subject"), *IS_PAYMENT)
 KEY_SINCE = _since(ENTRY, *same(log, "idempotency_key"))
+
+_IS_REVERSAL = (*same(log, "user_id", "reverses_id"),)
+REVERSALS = sa.select(log.c.id, log.c.amount).where(*_IS_REVERSAL)
+"""What was given back, or taken back, of an entry."""
+REVERSALS_SINCE = _since((log.c.id, log.c.amount), *_IS_REVERSAL)
+
+BY_ID = sa.select(*ENTRY).where(*same(log, "id"))
+RECEIVED = sa.select(*ENTRY).where(*same(log, "user_id", "transfer_id"))
+"""The recipient's entry of a transfer."""
+
+_START = sa.bindparam("start", type_=log.c.created_at.type)
+_SEEN = sa.bindparam("seen", type_=sa.BigInteger)
+
+
+@lru_cache
+def minted(of_reason: bool, seen: bool) -> sa.Select[Any]:
+    """When a user was paid how much since ``start``; with ``seen`` only up to that entry."""
+    found = sa.select(log.c.created_at, log.c.amount).where(
+        *same(log, "user_id", "currency", *(["reason"] if of_reason else [])),
+        log.c.created_at >= _START,
+        *IS_PAYMENT,
+    )
+    return found.where(log.c.id <= _SEEN) if seen else found
+
+
+@lru_cache
+def minted_since(of_reason: bool) -> sa.Select[Any]:
+    """The same behind that entry: see :func:`_since`."""
+    reason = same(log, "reason") if of_reason else []
+    return _since(
+        (log.c.created_at, log.c.amount), *reason, log.c.created_at >= _START, *IS_PAYMENT
+    )
+
+
+_BUDGET_ROW = [
+    budgets.c[name] == sa.bindparam(f"budget_{name}", type_=budgets.c[name].type)
+    for name in ("currency", "reason", "period")
+]
+_MOST = sa.bindparam("most", type_=sa.BigInteger)
+BUDGET = sa.select(budgets.c.minted).where(*_BUDGET_ROW)
+"""What a budget of the app has paid in its window."""
+MINT = (
+    sa.update(budgets)
+    .execution_options(**{OWN: True})
+    .where(*_BUDGET_ROW, budgets.c.minted <= _MOST - N)
+    .values(minted=budgets.c.minted + N, updated_at=NOW)
+)
+UNMINT = (
+    sa.update(budgets)
+    .execution_options(**{OWN: True})
+    .where(*_BUDGET_ROW)
+    .values(minted=budgets.c.minted - N)
+)
+
+
+@lru_cache
+def open_budget(dialect: str) -> Any:
+    """Make the row of a budget's window where it is not there yet."""
+    insert = (
+        insert_for(dialect, budgets)
+        .execution_options(**{OWN: True})
+        .values(
+            currency=sa.bindparam("budget_currency"),
+            reason=sa.bindparam("budget_reason"),
+            period=sa.bindparam("budget_period"),
+            minted=ZERO,
+            updated_at=NOW,
+        )
+    )
+    if dialect in MYSQL_FAMILY:
+        return insert.on_duplicate_key_update(minted=budgets.c.minted)
+    return insert.on_conflict_do_nothing()
+
+
+def insert_for(dialect: str, table: sa.Table) -> Any:
+    """The INSERT of an engine, which knows what to do where the row is there already."""
+    module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
+    return module.insert(table)
 
 
 @lru_cache
 def earn(dialect: str) -> Any:
     """Add ``n`` to the balance row, made first where there is none: this takes its lock."""
-    module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
     insert = (
-        module.insert(balances)
+        insert_for(dialect, balances)
         .execution_options(**{OWN: True})
         .values(
             user_id=sa.bindparam("of_user_id"),
@@ -205,7 +290,7 @@ UNEARN = (
 SPEND = (
     sa.update(balances)
     .execution_options(**{OWN: True})
-    .where(*_ROW, balances.c.balance >= N)
+    .where(*_ROW, balances.c.balance - balances.c.held >= N)
     .values(balance=balances.c.balance - N, spent=balances.c.spent + N, updated_at=NOW)
 )
 UNSPEND = (

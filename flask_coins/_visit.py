@@ -24,10 +24,10 @@ from werkzeug.exceptions import HTTPException
 
 from ._claims import Claim
 from ._faults import ATTEMPTS, is_transient, repeated, roll_back
-from ._ledger import Movement
 from ._session import has_entries, has_work
 from ._sources import filled
 from ._state import State, current_state, state_of
+from ._writes import Movement
 from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
 

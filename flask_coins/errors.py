@@ -73,5 +73,13 @@ class InsufficientCoins(CoinsError, HTTPException):
         return type(self), (self.balance, self.amount, self.currency)
 
 
+class HoldClosed(CoinsError):
+    """This hold has been captured or released already. Nothing was written."""
+
+
+class HoldExpired(HoldClosed):
+    """This hold has expired: its coins are free again. Nothing was written."""
+
+
 class CoinsWarning(UserWarning):
     """Something is set up in a way that is hardly meant."""

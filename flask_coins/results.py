@@ -30,7 +30,7 @@ class Outcome(str, enum.Enum):
     ANONYMOUS = "anonymous"
     """Nobody is logged in."""
     CAPPED = "capped"
-    """A budget is used up. Reserved: this release has no budgets."""
+    """A budget has less left than is due; ``left`` says how much."""
     FAILED = "failed"
     """An error was logged and the view's answer delivered all the same."""
 
@@ -83,9 +83,50 @@ class Receipt:
     """
     subject: str | None = None
     currency: str = "coins"
+    left: int | None = None
+    """For ``CAPPED``: how many coins the budget that has least would still pay."""
 
     def __bool__(self) -> bool:
         return self.outcome in MOVED
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Coins that are set aside: nobody else can take them, until it is closed or expires."""
+
+    id: int
+    user_id: str
+    currency: str
+    amount: int
+    reason: str
+    subject: str | None
+    status: str
+    """``"open"``, ``"captured"``, ``"released"`` or ``"expired"``."""
+    created_at: datetime
+    """Aware, UTC, with microseconds."""
+    expires_at: datetime | None
+    """Aware UTC: from then on it counts no more, whatever its status. None: it does not expire."""
+    entry_id: int | None = None
+    """The entry of the log that captured it."""
+    details: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How many periods in a row somebody was paid for, frozen ones not counted."""
+
+    length: int
+    """Up to now; a period that is not over yet breaks nothing."""
+    longest: int
+    """The longest there ever was."""
+    paid: bool
+    """Whether the present period is paid already."""
+    freezes: int
+    """Bought ones that are left."""
+    frozen: int
+    """How many missed periods freezes bridge in the present streak."""
+    ends_at: datetime | None
+    """Aware UTC: when it breaks, freezes counted, if nothing is paid until then; None: it is 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class Hour(_Recurring):
 
 
 @dataclass(frozen=True)
-class _Dated(_Recurring):
+class Dated(_Recurring):
     """A window that begins on certain dates, at ``starts_at`` on the user's clock."""
 
     starts_at: time = time(0)
@@ -162,24 +162,40 @@ class _Dated(_Recurring):
     def _find(self, moment: datetime, zone: tzinfo) -> Period:
         into_day = datetime.combine(date.min, self.starts_at) - datetime.min
         first = self._first_date((_reading(moment, zone) - into_day).date())
-        start, end = self._start(first, zone), self._start(self._next(first), zone)
+        start, end = self.start(first, zone), self.start(self.following(first), zone)
         while end <= moment:
-            first = self._next(first)
-            start, end = end, self._start(self._next(first), zone)
+            first = self.following(first)
+            start, end = end, self.start(self.following(first), zone)
         return Period(start, end, first.strftime(self._label))
 
-    def _start(self, first: date, zone: tzinfo) -> datetime:
+    def start(self, first: date, zone: tzinfo) -> datetime:
+        """When the period with this first date begins: aware, UTC."""
         return _first_reaching(datetime.combine(first, self.starts_at), zone)
 
-    def _next(self, first: date) -> date:
+    def following(self, first: date) -> date:
+        """The first date of the period after the one that begins with ``first``."""
         return self._first_date(first + self._longest)
+
+    def first_date(self, label: str) -> date | None:
+        """The first date of the period with this label; None for a label of another kind."""
+        # A week of ISO 8601 is a date only with a day: Monday.
+        day, its_format = (" 1", " %u") if "%V" in self._label else ("", "")
+        try:
+            return datetime.strptime(label + day, self._label + its_format).date()
+        except ValueError:
+            return None
+
+    def date_of(self, moment: datetime, zone: tzinfo) -> date:
+        """The first date of the period that an aware ``moment`` belongs to."""
+        label = self.period(moment, zone).label or ""
+        return self.first_date(label) or date.min
 
     @abstractmethod
     def _first_date(self, day: date) -> date: ...
 
 
 @dataclass(frozen=True)
-class Day(_Dated):
+class Day(Dated):
     """A day of the user's calendar: ``day:2026-11-22``. It may last 23 or 25 hours."""
 
     ahead: ClassVar[int] = 2
@@ -191,7 +207,7 @@ class Day(_Dated):
 
 
 @dataclass(frozen=True)
-class Week(_Dated):
+class Week(Dated):
     """A week of ISO 8601, from Monday, counted in its ISO year: ``week:2026-W47``."""
 
     ahead: ClassVar[int] = 1
@@ -203,7 +219,7 @@ class Week(_Dated):
 
 
 @dataclass(frozen=True)
-class Month(_Dated):
+class Month(Dated):
     """A month of the user's calendar: ``month:2026-11``."""
 
     ahead: ClassVar[int] = 1
@@ -215,7 +231,7 @@ class Month(_Dated):
 
 
 @dataclass(frozen=True)
-class Year(_Dated):
+class Year(Dated):
     """A year of the user's calendar: ``year:2026``."""
 
     ahead: ClassVar[int] = 1

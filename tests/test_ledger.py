@@ -24,9 +24,10 @@ from flask_coins import (
     Receipt,
 )
 from flask_coins._claims import Claim
-from flask_coins._ledger import Ledger, Movement
+from flask_coins._ledger import Ledger
 from flask_coins._models import Base, log
 from flask_coins._verify import faults
+from flask_coins._writes import Movement
 from flask_coins.windows import Day, zone_of
 
 from .apps import NOON, Clock

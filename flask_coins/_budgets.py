@@ -1,0 +1,89 @@
+"""Limits on an economy: how many coins a reason may pay, to one user or in all, in a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone, tzinfo
+from typing import Any, NamedTuple
+
+from ._models import MAX_AMOUNT
+from .errors import InvalidInput
+from .windows import Period, Rolling, Window, parse
+
+USER, APP = "user", "app"
+_KEYS = {"most", "window", "reason", "per", "currency"}
+_SHAPE = '{"most": 100, "window": "day"}, with "reason", "per" ("user" or "app") and "currency" as you need'
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most ``most`` coins for ``reason``, or for all reasons, in each ``window``."""
+
+    most: int
+    window: Window
+    reason: str | None = None
+    """None stands for all reasons together."""
+    per: str = USER
+    """``"user"``: to each user; ``"app"``: to all users together."""
+    currency: str = "coins"
+
+    def covers(self, currency: str, reason: str) -> bool:
+        """Whether a payment of this kind counts."""
+        return self.currency == currency and self.reason in (None, reason)
+
+    def cap(self, now: datetime, zone: tzinfo) -> Cap | None:
+        """What it allows at the moment ``now``; None outside of a season, where it says nothing.
+
+        That of the app goes by the calendar of ``zone`` too: pass the app's own.
+        """
+        period = self.window.period(now, zone)
+        return Cap(self, period) if period else None
+
+
+class Cap(NamedTuple):
+    """A budget at one moment: the stretch of time that its coins are counted in."""
+
+    budget: Budget
+    period: Period
+
+    def opens_at(self, amount: int, rows: Sequence[tuple[datetime, int]]) -> datetime | None:
+        """The first instant at which ``amount`` fits, after ``rows`` of (moment, coins); or None.
+
+        Of a calendar's windows that is the next: what is paid by then is not known.
+        """
+        window, most = self.budget.window, self.budget.most
+        if amount > most:
+            return None
+        if not isinstance(window, Rolling):
+            end = self.period.end
+            return None if end.year == datetime.max.year else end.astimezone(timezone.utc)
+        paid = sum(coins for _, coins in rows)
+        for moment, coins in sorted(rows):
+            paid -= coins
+            if paid + amount <= most:
+                return moment + window.delta
+        return None
+
+
+def budgets(given: Any) -> tuple[Budget, ...]:
+    """The budgets of a list of dicts, as ``COINS_BUDGETS`` holds them; InvalidInput if it is none."""
+    if not isinstance(given, list | tuple):
+        raise InvalidInput(f"a list of dicts such as {_SHAPE}")
+    return tuple(_budget(each) for each in given)
+
+
+def _budget(given: Any) -> Budget:
+    if not isinstance(given, dict) or not {"most", "window"} <= set(given) <= _KEYS:
+        raise InvalidInput(f"a list of dicts such as {_SHAPE}")
+    budget = Budget(**{**given, "window": parse(given["window"])})
+    most, texts = budget.most, (budget.reason or "any", budget.currency)
+    if type(most) is not int or not 0 <= most <= MAX_AMOUNT:
+        raise InvalidInput(f"'most' is a whole number of coins, not {most!r}")
+    if budget.per not in (USER, APP):
+        raise InvalidInput(f"'per' is 'user' or 'app', not {budget.per!r}")
+    if not all(isinstance(text, str) and text for text in texts):
+        raise InvalidInput("'reason' and 'currency' are texts")
+    if budget.per == APP and isinstance(budget.window, Rolling):
+        raise InvalidInput("a budget of the app needs a window with a name, such as 'day'")
+    return budget

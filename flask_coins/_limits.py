@@ -1,0 +1,106 @@
+"""Whether a payment fits into the budgets: looked at first, and settled under the locks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from . import _statements as sql
+from ._budgets import APP, Cap
+from .results import Outcome, Receipt
+
+if TYPE_CHECKING:
+    from ._writes import Write
+
+
+class Limits:
+    """The caps of one payment.
+
+    What a user was paid is summed up from the log, under the lock of the user's balance. What the
+    app has paid stands in one row for each budget and window: it is locked last, so all payments
+    that count against it wait for one another from there to their commit.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        caps = write.movement.caps
+        self._own = [cap for cap in caps if cap.budget.per != APP]
+        self.shared = sorted((cap for cap in caps if cap.budget.per == APP), key=_row_of)
+        """Those that all users share, in the order of their locks."""
+
+    def refusal(self, again: bool = False) -> Receipt | None:
+        """The answer where the payment does not fit, as far as can be seen; else None.
+
+        The second time, ``again``, the balance is locked and has moved since the first.
+        """
+        refused = []
+        for cap in self._own:
+            rows = self._paid(cap, again)
+            left = cap.budget.most - sum(coins for _, coins in rows)
+            refused += self._refused(cap, left, rows)
+        for cap in [] if again else self.shared:
+            refused += self._refused(cap, cap.budget.most - self._minted(cap), [])
+        return self._capped(refused) if refused else None
+
+    def mint(self) -> Receipt | None:
+        """Count the payment against what all share; where it does not fit, nothing is counted."""
+        taken: list[Cap] = []
+        for cap in self.shared:
+            if not self._take(cap):
+                for each in taken:
+                    self._write.connection.execute(sql.UNMINT, self._row(each))
+                left = cap.budget.most - self._minted(cap)
+                refused = [(max(left, 0), cap.opens_at(self._write.movement.amount, []))]
+                return self._capped(refused)
+            taken.append(cap)
+        return None
+
+    def _refused(
+        self, cap: Cap, left: int, rows: list[tuple[datetime, int]]
+    ) -> list[tuple[int, datetime | None]]:
+        amount = self._write.movement.amount
+        return [] if amount <= left else [(max(left, 0), cap.opens_at(amount, rows))]
+
+    def _capped(self, refused: list[tuple[int, datetime | None]]) -> Receipt:
+        """All of ``refused`` must have opened; one that never does has the last word."""
+        opens = [moment for _, moment in refused if moment is not None]
+        return self._write.movement.receipt(
+            Outcome.CAPPED,
+            balance=self._write.before.balance if self._write.looked else None,
+            left=min(left for left, _ in refused),
+            next_at=max(opens) if len(opens) == len(refused) else None,
+        )
+
+    def _paid(self, cap: Cap, again: bool) -> list[tuple[datetime, int]]:
+        write, of_reason = self._write, cap.budget.reason is not None
+        params = write.params | {"start": cap.period.start}
+        if not (again and write.mysql):
+            return _pairs(write.connection.execute(sql.minted(of_reason, seen=False), params))
+        params |= write.since_seen()
+        params["start"] = cap.period.start
+        seen = write.connection.execute(sql.minted(of_reason, seen=True), params)
+        newer = write.connection.execute(sql.minted_since(of_reason), params)
+        return _pairs(seen) + _pairs(newer)
+
+    def _row(self, cap: Cap) -> dict[str, Any]:
+        currency, reason, period = _row_of(cap)
+        names = {"budget_currency": currency, "budget_reason": reason, "budget_period": period}
+        return self._write.params | names | {"most": cap.budget.most}
+
+    def _minted(self, cap: Cap) -> int:
+        return self._write.connection.scalar(sql.BUDGET, self._row(cap)) or 0
+
+    def _take(self, cap: Cap) -> bool:
+        connection, row = self._write.connection, self._row(cap)
+        if connection.execute(sql.MINT, row).rowcount:
+            return True
+        connection.execute(sql.open_budget(connection.dialect.name), row)
+        return bool(connection.execute(sql.MINT, row).rowcount)
+
+
+def _row_of(cap: Cap) -> tuple[str, str, str]:
+    return cap.budget.currency, cap.budget.reason or "", str(cap.period.label)
+
+
+def _pairs(rows: Any) -> list[tuple[datetime, int]]:
+    return [(moment, coins) for moment, coins in rows]

@@ -1,0 +1,71 @@
+"""How many periods in a row were paid for: the rule of streaks, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, tzinfo
+
+from .errors import InvalidInput
+from .results import Streak
+from .windows import Dated, Window
+
+
+def dated(window: Window) -> Dated:
+    """The window, if streaks can be counted in it."""
+    if not isinstance(window, Dated):
+        raise InvalidInput(f"A streak is of days, weeks, months or years, not of {window}.")
+    return window
+
+
+def streak(
+    window: Dated,
+    zone: tzinfo,
+    now: datetime,
+    payments: Iterable[tuple[datetime, str | None]],
+    freezes: Sequence[datetime],
+) -> Streak:
+    """The streak of somebody in ``zone`` at ``now``.
+
+    ``payments`` are (moment, once_key): the name under which a period was paid says which it was,
+    also where the zone was another then. ``freezes`` are the moments at which some were bought, in
+    order: each bridges one missed period that was not over by then.
+    """
+    paid = {_date_of(window, zone, *payment) for payment in payments}
+    today = _date_of(window, zone, now, None)
+    length = longest = frozen = used = 0
+    first = min(paid, default=today)
+    while first <= max(paid, default=today) or first < today:
+        following = window.following(first)
+        if first in paid:
+            length += 1
+            longest = max(longest, length)
+        elif first < today and not _is_skipped(window, zone, first):
+            ends = window.start(following, zone)
+            bought = sum(moment < ends for moment in freezes)
+            if length and used < bought:
+                used, frozen = used + 1, frozen + 1
+            else:
+                length = frozen = 0
+        first = following
+    left = len(freezes) - used
+    ends_at = _ends_at(window, zone, today, paid, left) if length else None
+    return Streak(length, longest, today in paid, left, frozen, ends_at)
+
+
+def _date_of(window: Dated, zone: tzinfo, moment: datetime, once_key: str | None) -> date:
+    named = window.first_date(once_key.partition("#")[0]) if once_key else None
+    return named or window.date_of(moment, zone)
+
+
+def _is_skipped(window: Dated, zone: tzinfo, first: date) -> bool:
+    """Whether the calendar of the zone has no such period, as Samoa's has no 30 December 2011."""
+    return window.start(first, zone) == window.start(window.following(first), zone)
+
+
+def _ends_at(window: Dated, zone: tzinfo, today: date, paid: set[date], freezes: int) -> datetime:
+    first = today
+    while first in paid:
+        first = window.following(first)
+    for _ in range(freezes):
+        first = window.following(first)
+    return window.start(window.following(first), zone)
