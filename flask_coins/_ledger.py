@@ -64,14 +64,13 @@ class Ledger:
             write = Write(session, self.table, movement)
             first, account = write.first_of_key(), write.before
             if first is None:
-                if refusal := write.limits.refusal():
+                if (refusal := write.limits.refusal()) is not None:
                     return refusal
                 account = write.earn()
                 first = write.first_of_key_since()
-                refusal = None if first else write.settle_limits(account)
-                if refusal:
-                    return refusal
                 if first is None:
+                    if (refusal := write.settle_limits(account)) is not None:
+                        return refusal
                     return write.entered(account, Outcome.AWARDED)
                 account = write.take_back(account)
         return _replayed(movement, first, account)
@@ -99,14 +98,14 @@ class Ledger:
             paid = write.look(claim)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.before)
-            if refusal := write.limits.refusal():
+            if (refusal := write.limits.refusal()) is not None:
                 return refusal
             account = write.earn(claim.free_name(paid))
             if write.moved:
                 paid = write.look_again(claim, paid)
             if claim.refuses(paid):
                 return _already(movement, claim, paid, write.take_back(account))
-            if refusal := write.settle_limits(account):
+            if (refusal := write.settle_limits(account)) is not None:
                 return refusal
             mine = Paid(0, movement.now, claim.free_name(paid))
             next_at = claim.opens_at([*paid, mine], movement.now)

@@ -184,7 +184,9 @@ class Write:
         """Count the payment against its budgets, under the lock; where it does not fit, undo it."""
         if self.entry_id is not None:  # nothing has moved since the look, and nothing is shared
             return None
-        refusal = (self.limits.refusal(again=True) if self.moved else None) or self.limits.mint()
+        refusal = self.limits.refusal(again=True) if self.moved else None
+        if refusal is None:
+            refusal = self.limits.mint()
         if refusal is None:
             return None
         return replace(refusal, balance=self.take_back(account).balance)
