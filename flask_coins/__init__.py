@@ -1,6 +1,7 @@
 """Flask-Coins: a reward ledger for Flask, in which coins are paid exactly once."""
 
 from . import signals
+from ._charges import charge
 from ._decorators import award, award_once, redirected
 from ._extension import Coins
 from ._models import CoinBalance, CoinBudget, CoinEntry, CoinHold
@@ -48,6 +49,7 @@ __all__ = [
     "Streak",
     "award",
     "award_once",
+    "charge",
     "redirected",
     "signals",
 ]

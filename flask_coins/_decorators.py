@@ -2,149 +2,44 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
-from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
-from typing import Any, NoReturn, TypeVar
-from uuid import UUID
-
-from flask import Request, has_request_context, request
-from flask.views import View
+from functools import cached_property
+from typing import Any, ClassVar, NoReturn
 
 from . import _checks
-from ._hints import both_ways, hinting, refuse_direct_call
-from ._rewards import remember_value, remember_view
-from ._sources import called, check_callable, constant, names_in, reads_value
+from ._hints import hinting, refuse_direct_call
+from ._sources import called, constant, names_in, reads_value
 from ._state import State, current_state
+from ._views import WRITING, ViewRule, caller_of, methods_of
 from ._visit import UNASKED, Due, Order, request_context, status_of
 from ._writes import Movement
-from .errors import InvalidAmount, InvalidInput, InvalidSubject
+from .errors import InvalidAmount, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send
 from .windows import Window, parse
 
-V = TypeVar("V", bound=Callable[..., Any])
-WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
-
 
 @dataclass(frozen=True)
-class Rule:
-    """What is paid, for what and how often. Call it on a view to decorate that view.
+class Rule(ViewRule):
+    """What is paid, for what and how often.
 
     Made by :func:`award_once` and :func:`award`, which document its fields.
     """
 
-    amount: int | Callable[[Any], int]
-    reason: str
+    pays: ClassVar[bool] = True
+
     window: Window | None = None
-    subject: Any = None
-    limit: int = 1
-    methods: frozenset[str] | None = None
-    when: Callable[[Any], Any] | None = None
-    user: Any = None
-    currency: str = "coins"
-    module: str = field(default="", compare=False, repr=False)
+    limit: int = field(default=1, kw_only=True)
     _token: object = field(default_factory=object, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.amount):
-            _checks.amount(self.amount)
-        _checks.reason(self.reason)
-        _checks.currency(self.currency)
         _checks.limit(self.limit)
-        self._check_sources()
-        if self.methods is not None and not set() < self.methods <= WRITING | {"GET"}:
-            raise InvalidInput(
-                f"methods are of GET, {', '.join(sorted(WRITING))}, not {sorted(self.methods)}."
-            )
-        remember_value(self)
-
-    def _check_sources(self) -> None:
-        """Check what may be a callable or a text with names in it."""
-        if self.when is not None and not callable(self.when):
-            raise InvalidInput(f"when must be a callable of one argument, not {self.when!r}.")
-        if self.subject is not None and not callable(self.subject):
-            _checks.subject(constant(self.subject))
-        if self.user is not None and not callable(self.user):
-            if not isinstance(self.user, str | UUID):
-                raise InvalidInput(
-                    "The user of a rule is a text or a callable that reads them from a view, not"
-                    f" {_checks.shown(self.user)}. {both_ways(self._name)}"
-                )
-            _checks.user_id(constant(self.user))
-        for name in ("amount", "when", "user", "subject"):
-            names_in(getattr(self, name))
-            check_callable(name, getattr(self, name))
+        super().__post_init__()
 
     @property
     def _name(self) -> str:
         return "award" if self.window is None else "award_once"
-
-    # -- as a decorator -----------------------------------------------------------------------
-
-    def __call__(self, view: V) -> V:
-        """Decorate ``view``: a function, a coroutine function, or a class based view.
-
-        The view's return value passes through as it is. Place it directly above ``def``, below
-        every other decorator.
-        """
-        if isinstance(view, type):
-            self._decorate_class(view)
-            return view
-        self._check_names(view)
-        if iscoroutinefunction(view):
-
-            @wraps(view)
-            async def paying(*args: Any, **kwargs: Any) -> Any:
-                due = Due(self, view, args, kwargs)
-                due.begin()
-                try:
-                    value = await view(*args, **kwargs)
-                except BaseException:
-                    due.fail()
-                    raise
-                due.end(value)
-                return value
-
-        else:
-
-            @wraps(view)
-            def paying(*args: Any, **kwargs: Any) -> Any:
-                due = Due(self, view, args, kwargs)
-                due.begin()
-                try:
-                    value = view(*args, **kwargs)
-                except BaseException:
-                    due.fail()
-                    raise
-                due.end(value)
-                return value
-
-        remember_view(paying, self)
-        return paying  # type: ignore[return-value]
-
-    def _decorate_class(self, view: Any) -> None:
-        if not issubclass(view, View):
-            raise InvalidInput(
-                f"Decorate the methods of {view.__name__}: it is no flask.views.View."
-            )
-        view.decorators = [self, *view.decorators]
-
-    def _check_names(self, view: Callable[..., Any]) -> None:
-        """Find a misspelt ``"{name}"`` at import, where the view's signature can show it."""
-        parameters = signature(view).parameters
-        if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
-            return
-        for template in (self.subject, self.user):
-            for name in names_in(template):
-                if name not in parameters:
-                    raise InvalidInput(
-                        f"{template!r} names {name!r}, but the arguments of"
-                        f" {getattr(view, '__qualname__', view)} are {', '.join(parameters) or 'none'}."
-                    )
 
     # -- as a direct call ---------------------------------------------------------------------
 
@@ -177,23 +72,6 @@ class Rule:
         return state.award_once(movement, self.window, self.limit)
 
     # -- what paying after a view asks for ----------------------------------------------------
-
-    def counts(self, value: Any) -> bool:
-        """Whether method and ``when`` agree that ``value``, no error, earned something."""
-        if not self._method_counts():
-            return False
-        return self.when is None or bool(called("when", self.when, value))
-
-    def _method_counts(self) -> bool:
-        if not has_request_context():
-            return True
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if self.methods is not None:
-            return current.method in self.methods
-        if current.method != "GET":
-            return current.method in WRITING
-        route = current.url_rule
-        return route is None or not WRITING & (route.methods or set())
 
     def refused_again(self, state: State, due: Due) -> bool:
         """Tell a refusal that this process knows: the short way, which most requests go.
@@ -271,10 +149,6 @@ class Rule:
 
     # -- how it is listed ---------------------------------------------------------------------
 
-    def receipt(self, outcome: Outcome) -> Receipt:
-        """An answer made before there was a movement."""
-        return Receipt(outcome, self.reason, currency=self.currency)
-
     @property
     def listed_as(self) -> tuple[Any, ...]:
         """Rules that are alike in this are one reward in the catalogue."""
@@ -302,15 +176,6 @@ class Rule:
         if self.subject is None:
             return ""
         return _checks.subject(constant(self.subject)) if self._is_constant else None
-
-
-def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
-    if methods is None:
-        return None
-    names = list(methods) if isinstance(methods, Iterable) else [None]
-    if isinstance(methods, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidInput(f"methods is a list such as ['POST'], not {_checks.shown(methods)}.")
-    return frozenset(name.upper() for name in names if name)
 
 
 @hinting
@@ -344,13 +209,13 @@ def award_once(
         amount,
         reason,
         parse(window),
-        subject,
-        limit,
-        _methods(methods),
-        when,
-        user,
-        currency,
-        _caller(),
+        limit=limit,
+        subject=subject,
+        methods=methods_of(methods),
+        when=when,
+        user=user,
+        currency=currency,
+        module=caller_of(),
     )
 
 
@@ -368,20 +233,15 @@ def award(
     """A rule that pays each time; its arguments are those of :func:`award_once`."""
     refuse_direct_call("award", amount, reason, *more)
     return Rule(
-        amount, reason, None, subject, 1, _methods(methods), when, user, currency, _caller()
+        amount,
+        reason,
+        subject=subject,
+        methods=methods_of(methods),
+        when=when,
+        user=user,
+        currency=currency,
+        module=caller_of(),
     )
-
-
-def _caller() -> str:
-    """The module in which a rule is written: it tells whose app the rule belongs to.
-
-    Nothing for one that a function makes: of those there may be ever more.
-    """
-    frame = sys._getframe(3)
-    while frame.f_code.co_name in _COMPREHENSIONS and frame.f_back:
-        frame = frame.f_back
-    in_function = frame.f_code.co_flags & CO_OPTIMIZED
-    return "" if in_function else str(frame.f_globals.get("__name__", ""))
 
 
 def redirected(value: Any) -> bool:

@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from . import _checks, _install, _models, _session, _settings, _wiring
 from ._calls import Moving
+from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._reads import Reading
@@ -78,6 +79,8 @@ class Coins(Moving, Reading):
         _models.Base.metadata.info["bind_key"] = self._bind_key
         state = State(app, db, settings, self._loaders, table, self._clock)
         _session.watch(db.session)
+        # Called in reverse: what is lost is told before the session is made ready for the releases.
+        app.teardown_appcontext(release_late(state))
         app.teardown_appcontext(state.warn_of_lost_entries)
         app.jinja_env.globals.setdefault("coins", self)
         app.cli.add_command(coins_cli)

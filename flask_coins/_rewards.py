@@ -20,14 +20,15 @@ from .results import Reward
 if TYPE_CHECKING:
     from ._decorators import Rule
     from ._state import State
+    from ._views import ViewRule
 
 # By identity: rules that are equal live and die one by one.
-_values: WeakValueDictionary[int, Rule] = WeakValueDictionary()
+_values: WeakValueDictionary[int, ViewRule] = WeakValueDictionary()
 decorated_views: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 """The views that rules have made; true where the rule is written above ``def``, with an ``@``."""
 
 
-def remember_value(rule: Rule) -> None:
+def remember_value(rule: ViewRule) -> None:
     """Note a rule where it is written: its module says which app's it is.
 
     Those that functions make are nobody's until they are used: there may be ever new ones.
@@ -36,7 +37,7 @@ def remember_value(rule: Rule) -> None:
         _values[id(rule)] = rule
 
 
-def remember_view(view: Callable[..., Any], rule: Rule) -> None:
+def remember_view(view: Callable[..., Any], rule: ViewRule) -> None:
     """Mark ``view`` as decorated, so that it can be found again below other decorators."""
     view.__coins_rule__ = rule  # type: ignore[attr-defined]
     decorated_views[view] = _stands_above(inspect.unwrap(view), sys._getframe(2))
@@ -57,7 +58,7 @@ def rules_of(state: State) -> list[Rule]:
     Those are the rules on its views and signals, those that stand in its own package, or beside
     its one module, and those that were paid through it.
     """
-    found = [
+    found: list[Any] = [
         *on_views(state.app),
         *(rule for _, rule in state.loaders.on_signals),
         *_in_package(state.app),
@@ -65,6 +66,8 @@ def rules_of(state: State) -> list[Rule]:
     ]
     rules: dict[Any, Rule] = {}
     for rule in found:
+        if not rule.pays:
+            continue
         rules.setdefault(rule.listed_as, rule)
     return list(rules.values())
 
@@ -98,7 +101,7 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
     return listed
 
 
-def on_views(app: Flask) -> Iterator[Rule]:
+def on_views(app: Flask) -> Iterator[ViewRule]:
     """The rules of an app's views, wherever they stand below a route."""
     for view in app.view_functions.values():
         for layer in layers(view):
@@ -107,7 +110,7 @@ def on_views(app: Flask) -> Iterator[Rule]:
                 yield rule
 
 
-def _in_package(app: Flask) -> Iterator[Rule]:
+def _in_package(app: Flask) -> Iterator[ViewRule]:
     package = app.import_name.partition(".")[0]
     beside: dict[str, bool] = {}
     for kept in _values.valuerefs():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from inspect import signature
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flask import (
     Flask,
@@ -32,7 +32,7 @@ from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
 
 if TYPE_CHECKING:
-    from ._decorators import Rule
+    from ._views import ViewRule
 
 UNASKED = object()
 # What the proxy looks into: each look through it would cost a refusal several steps.
@@ -67,6 +67,17 @@ def status_of(value: Any) -> int:
             number = part.partition(" ")[0]
             return int(number) if number.isdecimal() else 0
     return status_of(value[0])
+
+
+class Work(Protocol):
+    """What is to be done for one run of a view, and for whom."""
+
+    @property
+    def user_id(self) -> str | None:
+        """The user, if there is one."""
+
+    def pay(self, state: State) -> Receipt:
+        """Do it in the session's transaction; nothing is committed."""
 
 
 class Order(NamedTuple):
@@ -104,7 +115,7 @@ class Due:
     """Those that ended before the last of them."""
 
     def __init__(
-        self, rule: Rule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
+        self, rule: ViewRule, view: Callable[..., Any] | None, args: Any, kwargs: Mapping[str, Any]
     ) -> None:
         self.rule = rule
         self.view = view
@@ -171,13 +182,13 @@ class Due:
             try:
                 return filled(template, self.kwargs)
             except KeyError:
-                return filled(template, self._arguments())
+                return filled(template, self.arguments())
         except (LookupError, AttributeError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"{template!r} of {self.rule.reason!r} cannot be filled: {error!r}."
             ) from error
 
-    def _arguments(self) -> Mapping[str, Any]:
+    def arguments(self) -> Mapping[str, Any]:
         """All arguments by name: those given by position and those left to their defaults too."""
         if self.view is None:
             return self.kwargs
@@ -189,6 +200,9 @@ class Due:
         }
         return {**defaults, **dict(zip(parameters, self.args, strict=False)), **self.kwargs}
 
+    def let_go(self) -> None:
+        """Give back what was set aside before the view; an award sets nothing aside."""
+
     def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
         """Tell that nothing was paid, and why."""
         state.tell(self.rule.receipt(outcome), user_id)
@@ -199,7 +213,7 @@ def _has_no_body(value: Any) -> bool:
     return (value[0] if value and isinstance(value, tuple) else value) is None
 
 
-def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
+def pay_for_signal(rule: ViewRule, sent: Mapping[str, Any]) -> None:
     """Pay what a signal with the arguments ``sent`` is worth.
 
     In a request that happens after the view, with the view's own payments if it has any; where the
@@ -213,7 +227,7 @@ def pay_for_signal(rule: Rule, sent: Mapping[str, Any]) -> None:
     elif _serves(state.app):
         settle_by_response(state, [due])
     else:
-        settle(state, [due], sent, joins=True, begun=_begun_by_hand(state))
+        settle(state, [due], sent, joins=True, begun=begun_by_hand(state))
 
 
 def _serves(app: Flask) -> bool:
@@ -226,7 +240,7 @@ def settle_by_response(state: State, due: Sequence[Due]) -> None:
     """Pay by the status of the response: as soon as there is one, at once where it has been made."""
     environ = request.environ
     if _RESPONSE in environ:
-        settle(state, due, environ[_RESPONSE], joins=True, begun=_begun_by_hand(state))
+        settle(state, due, environ[_RESPONSE], joins=True, begun=begun_by_hand(state))
     else:
         environ.setdefault(_WAITING, []).append((state, due))
         after_this_request(_settle_waiting)
@@ -247,7 +261,7 @@ def _note_response(sender: Flask, response: Response, **sent: Any) -> None:
     request.environ[_RESPONSE] = _settle_waiting(response)
 
 
-def _begun_by_hand(state: State) -> bool:
+def begun_by_hand(state: State) -> bool:
     """Whether a block of the host's will commit: ``session.begin()`` or ``begin_nested()``."""
     session = state.open_session()
     if session is None:
@@ -297,7 +311,7 @@ def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:
 
 
 def _pay(
-    state: State, orders: Sequence[Order], commits: bool, retries: bool
+    state: State, orders: Sequence[Work], commits: bool, retries: bool
 ) -> list[tuple[Receipt, str | None]]:
     """The refusals, still to be told; what moved is told by the commit."""
 
@@ -305,7 +319,7 @@ def _pay(
         try:
             answers = [(order.pay(state), order.user_id) for order in orders]
             if commits:
-                _commit(state)
+                commit(state)
         except BaseException:
             _undone(state.session)
             raise
@@ -314,7 +328,7 @@ def _pay(
     return [each for each in repeated(attempt, ATTEMPTS if retries else 1) if not each[0]]
 
 
-def _commit(state: State) -> None:
+def commit(state: State) -> None:
     """Commit the host's session, its objects kept as they are."""
     session = state.open_session()
     if session is None:
@@ -351,6 +365,8 @@ def _failed(state: State, due: Sequence[Due], error: Exception, at_stake: bool) 
     app, policy = state.app, state.settings.on_error
     raises = policy == "raise" or (policy is None and (app.debug or app.testing))
     if raises or at_stake or isinstance(error, NoUserError):
+        for each in due:
+            each.let_go()
         raise error
     app.logger.exception("Coins were not paid after the view")
     for each in due:

@@ -5,9 +5,13 @@ The docstring of a class is its message when none is given.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 
 class CoinsError(Exception):
@@ -66,11 +70,39 @@ class InsufficientCoins(CoinsError, HTTPException):
         HTTPException.__init__(self, description=message)
         self.args = (message,)
 
+    def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
+        """Those of a problem (RFC 9457), or of a page for whom HTML suits better."""
+        if _prefers_html(environ):
+            return list(super().get_headers(environ, scope))
+        return [("Content-Type", "application/problem+json")]
+
+    def get_body(self, environ: Any = None, scope: Any = None) -> str:
+        """A problem with ``balance``, ``amount`` and ``currency``, or a page."""
+        if _prefers_html(environ):
+            return str(super().get_body(environ, scope))
+        problem = {
+            "type": "about:blank",
+            "title": self.name,
+            "status": self.code,
+            "code": "insufficient_coins",
+            "detail": self.description,
+            "balance": self.balance,
+            "amount": self.amount,
+            "currency": self.currency,
+        }
+        return json.dumps(problem)
+
     def __str__(self) -> str:
         return str(self.description)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.balance, self.amount, self.currency)
+
+
+def _prefers_html(environ: Mapping[str, Any] | None) -> bool:
+    accepts = parse_accept_header((environ or {}).get("HTTP_ACCEPT"), MIMEAccept)
+    offered = ["application/problem+json", "application/json", "text/html"]
+    return accepts.best_match(offered) == "text/html"
 
 
 class HoldClosed(CoinsError):
