@@ -9,7 +9,7 @@ import click
 import sqlalchemy as sa
 from flask import current_app
 
-from . import _adopt, _checks, _doctor, _install, _old_log, _output, _rewards, _verify
+from . import _adopt, _checks, _doctor, _install, _moves, _old_log, _output, _rewards, _verify
 from ._cli_base import as_json_option, coins_cli, committed, currency_option, progress, show
 from ._faults import whole
 from ._models import MAX_AMOUNT
@@ -22,19 +22,27 @@ __all__ = ["coins_cli"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _entry_options(reason: str) -> Callable[[F], F]:
+    """What every command that moves coins may be told."""
+
+    def add_all(command: F) -> F:
+        for add in (
+            as_json_option,
+            currency_option,
+            click.option("--key", help="An idempotency key: the same call again moves nothing."),
+            click.option("--subject", help="What the coins are for, such as an order's id."),
+            click.option("--reason", default=reason, show_default=True, help="The entry's reason."),
+        ):
+            command = add(command)
+        return command
+
+    return add_all
+
+
 def _movement_options(command: F) -> F:
-    """What every command that moves coins is told."""
-    for add in (
-        as_json_option,
-        currency_option,
-        click.option("--key", help="An idempotency key: the same call again moves nothing."),
-        click.option("--subject", help="What the coins are for, such as an order's id."),
-        click.option("--reason", default="manual", show_default=True, help="The entry's reason."),
-        click.argument("amount", type=click.IntRange(1, MAX_AMOUNT)),
-        click.argument("user"),
-    ):
-        command = add(command)
-    return command
+    """What the commands that pay and spend are told."""
+    amount = click.argument("amount", type=click.IntRange(1, MAX_AMOUNT))
+    return click.argument("user")(amount(_entry_options("manual")(command)))
 
 
 # -- moving coins -------------------------------------------------------------------------------
@@ -69,6 +77,83 @@ def spend_command(user: str, amount: int, key: str | None, as_json: bool, **opti
         return state.spend(state.movement(user, amount, idempotency_key=key, sign=-1, **options))
 
     _show_receipt(committed(move), user, as_json)
+
+
+@coins_cli.command("transfer")
+@click.argument("sender")
+@click.argument("recipient")
+@click.argument("amount", type=click.IntRange(1, MAX_AMOUNT))
+@_entry_options("transfer")
+def transfer_command(
+    sender: str, recipient: str, amount: int, key: str | None, as_json: bool, **options: Any
+) -> None:
+    """Move AMOUNT coins from the user with the id SENDER to RECIPIENT, and commit."""
+
+    def move(state: State) -> Receipt:
+        more = {"idempotency_key": key, "details": None, **options}
+        return _moves.transfer(state, sender, recipient, amount, **more)[0]
+
+    _show_receipt(committed(move), sender, as_json)
+
+
+@coins_cli.command("reverse")
+@click.argument("entry", type=click.IntRange(1, 2**63 - 1))
+@click.option(
+    "--amount", type=click.IntRange(1, MAX_AMOUNT), help="Of how much; default: the rest."
+)
+@click.option("--reason", default="reversal", show_default=True, help="The new entry's reason.")
+@click.option("--key", help="An idempotency key: the same call again moves nothing.")
+@as_json_option
+def reverse_command(
+    entry: int, amount: int | None, reason: str, key: str | None, as_json: bool
+) -> None:
+    """Take the entry with the id ENTRY back by a new one, and commit; of a transfer both sides."""
+
+    def move(state: State) -> tuple[Receipt, str]:
+        found = state.ledger.entry(state.session, entry)
+        receipt = _moves.reverse(
+            state, entry, reason, amount=amount, idempotency_key=key, details=None
+        )
+        return receipt, found.user_id if found else ""
+
+    _show_receipt(*committed(move), as_json)
+
+
+@coins_cli.command("holds")
+@click.argument("user", required=False)
+@click.option(
+    "--expire", is_flag=True, help="Close all that are overdue, and say how many users had some."
+)
+@currency_option
+@as_json_option
+def holds_command(user: str | None, expire: bool, currency: str, as_json: bool) -> None:
+    """Print the open holds of the user with the id USER, or sweep the overdue ones of all.
+
+    They count no more as soon as they are overdue: sweeping only tidies up.
+    """
+    if expire == (user is not None):
+        raise click.UsageError("Name a USER, or pass --expire.")
+    if user is None:
+        users = _swept()
+        show({"users": users}, f"Users whose overdue holds were closed: {users}.", as_json)
+        return
+    state = current_state()
+    user_id = _checks.user_id(user)
+    found = state.reader.holds(state.session, user_id, _checks.currency(currency), state.now())
+    rows = [_output.hold_json(hold) for hold in found]
+    columns = ("id", "created_at", "expires_at", "amount", "reason", "subject")
+    text = (
+        _output.table(rows, *columns) if rows else f"User {user} has no open holds of {currency}."
+    )
+    show({"holds": rows}, text, as_json)
+
+
+def _swept() -> int:
+    """Sweep in parts, each committed, so that nobody waits long."""
+    users = 0
+    while number := committed(lambda state: state.holds.expire(state.session, state.now())):
+        users += number
+    return users
 
 
 def _show_receipt(receipt: Receipt, user: str, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import _bulk, _checks, _session
+from . import _bulk, _checks
 from ._bulk import Payment
 from ._ledger import Undo
 from ._models import CoinEntry
@@ -130,8 +130,7 @@ def transfer(
 
 def tell_other(state: State, receipt: Receipt, user_id: str) -> None:
     """Have a movement told by its signal alone: the response goes to somebody else."""
-    if receipt:
-        _session.wait(state.session, receipt, user_id, state.signal)
+    state.moved(state.session, receipt, user_id, state.signal)
 
 
 def hold(state: State, movement: Movement, expires_in: Any) -> Hold:
@@ -202,7 +201,7 @@ def award_many(state: State, rows: Any) -> int:
     number = state.repeated(attempt)
     if number:
         told = Receipt(Outcome.AWARDED, f"award_many of {number} rows")
-        _session.wait(state.session, told, None, _not_told)
+        state.moved(state.session, told, None, _not_told)
     return number
 
 
@@ -238,9 +237,7 @@ def _payment(state: State, movement: Movement, window: Window | None, limit: int
 
 
 def _set_aside(state: State, hold: Hold, is_new: bool) -> Hold:
-    if is_new:
-        _session.wait(state.session, hold, hold.user_id, _not_told)
-    return hold
+    return state.moved(state.session, hold, hold.user_id, _not_told) if is_new else hold
 
 
 def _not_told(moved: Receipt | Hold, user_id: str | None) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ._reconciliation import Reconciliation
-from .results import Entry, Receipt, Reward
+from .results import Entry, Hold, Receipt, Reward
 
 _WITHOUT_WIDTH = ("Mn", "Me", "Cf")  # drawn onto the character before, or not at all
 
@@ -29,6 +29,20 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "currency": entry.currency,
         "reason": entry.reason,
         "subject": entry.subject,
+    }
+
+
+def hold_json(hold: Hold) -> dict[str, Any]:
+    """A hold without ``details``; its id is a text."""
+    return {
+        "id": str(hold.id),
+        "created_at": moment(hold.created_at),
+        "expires_at": moment(hold.expires_at),
+        "amount": hold.amount,
+        "currency": hold.currency,
+        "reason": hold.reason,
+        "subject": hold.subject,
+        "status": hold.status,
     }
 
 

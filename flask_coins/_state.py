@@ -26,10 +26,11 @@ from ._queries import Reader
 from ._settings import Settings
 from ._writes import Movement
 from .errors import CoinsError, CoinsWarning, InvalidInput, NoUserError
-from .results import Entry, Outcome, Receipt
+from .results import Entry, Hold, Outcome, Receipt
 from .windows import Window, zone_of
 
 T = TypeVar("T")
+M = TypeVar("M", Receipt, Hold)
 
 _NO_LOADER = """\
 Flask-Coins does not know who the current user is. Neither Flask-Login nor g.user is there; say so:
@@ -347,13 +348,15 @@ class State:
 
     # -- telling ----------------------------------------------------------------------------
 
-    def moved(self, session: Session, receipt: Receipt, user_id: str) -> Receipt:
-        """Have a movement told once it is committed."""
-        if receipt:
-            _session.wait(session, receipt, user_id, self.tell)
+    def moved(
+        self, session: Session, it: M, user_id: str | None, told: _session.Told | None = None
+    ) -> M:
+        """Have a movement told once it is committed, to ``told`` or to everybody."""
+        if it:
+            _session.wait(session, it, user_id, told or self.tell)
             if has_request_context():
                 after_this_request(_note_failure)
-        return receipt
+        return it
 
     def answered(self, receipt: Receipt, user_id: str) -> Receipt:
         """Have a refusal told: after the commit if there is a transaction, else at once."""
