@@ -16,8 +16,9 @@ from ._calls import Moving
 from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
+from ._loaders import Loaders
 from ._reads import Reading
-from ._state import Loaders, State, utc_now
+from ._state import State, utc_now
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
 from .errors import CoinsError, InvalidInput

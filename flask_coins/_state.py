@@ -22,6 +22,7 @@ from ._faults import ATTEMPTS, repeated
 from ._header import add_to_header
 from ._holds import Holds
 from ._ledger import Ledger
+from ._loaders import NO_LOADER, NOBODY, Loaders
 from ._queries import Reader
 from ._settings import Settings
 from ._writes import Movement
@@ -32,31 +33,7 @@ from .windows import Window, zone_of
 T = TypeVar("T")
 M = TypeVar("M", Receipt, Hold)
 
-_NO_LOADER = """\
-Flask-Coins does not know who the current user is. Neither Flask-Login nor g.user is there; say so:
-
-    @coins.current_user_loader
-    def current_user():
-        return session.get("user_id")
-"""
-_NOBODY = (
-    "g.user is not set in this request: Flask-Coins takes it that nobody is logged in. If nothing ever"
-    " sets it, write a @coins.current_user_loader."
-)
 _FAILED = "_coins_failed"
-
-
-@dataclass
-class Loaders:
-    """What the host has told us about its users; shared by every app of one ``Coins``."""
-
-    current_user: Callable[[], Any] | None = None
-    timezone: Callable[[str], Any] | None = None
-    eligible: Callable[[str, str], bool] | None = None
-    on_signals: list[tuple[Any, Any]] = field(default_factory=list)
-    """Each signal that pays, with its rule."""
-    sets_user: Callable[[Flask], bool] = lambda app: False
-    """Whether code of the host's may set ``g.user``."""
 
 
 def utc_now() -> dt.datetime:
@@ -147,9 +124,9 @@ class State:
         # Some hosts set it for those who are logged in, and for nobody else.
         if not self._host_sets_user:
             if not self.loaders.sets_user(self.app):
-                raise NoUserError(_NO_LOADER)
+                raise NoUserError(NO_LOADER)
             self._host_sets_user = True
-            self.app.logger.info(_NOBODY)
+            self.app.logger.info(NOBODY)
         return None
 
     def user_id(self, user: Any) -> str:
