@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,12 +159,13 @@ class Folder:
         scripts = self.script.iterate_revisions(found, "base") if found else ()
         return {script.revision for script in scripts}
 
-    def parent_of(self, copy_id: str) -> str | None:
-        """The revision whose mark ``copy_id`` bears; "base" for the beginning.
+    def line_to(self, copy_id: str) -> list[str]:
+        """A revision of the folder, and the lost copies on it up to ``copy_id``.
 
-        None when it is not here, or when it may be one of several.
+        The empty text is the beginning; the list is empty when no such revision is here, or when it
+        may be one of several.
         """
-        return _parent(copy_id, self.revisions)
+        return _line(copy_id, self.revisions)
 
     def _place_after(self, parent: str | None) -> Path:
         known = self.revisions.get(parent or "")
@@ -189,16 +190,16 @@ def shipped() -> list[Shipped]:
 def lost_copy(config: Config, bind_key: str | None) -> Copy | None:
     """The copy that other revisions build on though it is gone, just as it was.
 
-    None when there is none, or when its parent is gone as well or may be one of several.
+    None when there is none, or when the revision that its line of copies began on is gone as well
+    or may be one of several.
     """
     script = ScriptDirectory.from_config(config)
-    name = COPY_ID.fullmatch(_lost(script) or "")
-    parent = _parent(name[0], _ids(script)) if name else None
-    if not name or not parent:
+    line = _line(_lost(script) or "", _ids(script))
+    if not line:
         return None
-    under = None if parent == "base" else parent
-    copies = (each.copy(name[2], under, _locations(script)[0], bind_key) for each in shipped())
-    return next((copy for copy in copies if copy.id == name[0]), None)
+    parent, copy_id = line[-2:]
+    (template,) = (revision for revision in shipped() if revision.id == copy_id[:10])
+    return template.copy(copy_id[11:], parent or None, _locations(script)[0], bind_key)
 
 
 def holds_copy(config: Config) -> bool:
@@ -220,12 +221,25 @@ def _marks(parent: str) -> list[str]:
     return [parent[:8], digest] if _RANDOM_ID.fullmatch(parent) else [digest]
 
 
-def _parent(copy_id: str, ids: Iterable[str]) -> str | None:
-    name = COPY_ID.fullmatch(copy_id)
-    if name is None:
-        return None
-    found = {each or "base" for each in {"", *ids} if name[2] in _marks(each)}
-    return found.pop() if len(found) == 1 else None
+def _line(copy_id: str, ids: Iterable[str]) -> list[str]:
+    """One of ``ids``, or the empty text, and the copies on it up to ``copy_id``: as few as can be."""
+    numbers = [revision.id for revision in shipped() if revision.id <= copy_id[:10]]
+    parents = {"", *ids}
+    for first in reversed(range(len(numbers))):
+        lines = (line for each in parents for line in _lines_on(each, numbers[first:]))
+        found = [line for line in lines if line[-1] == copy_id]
+        if found:
+            return found[0] if len(found) == 1 else []
+    return []
+
+
+def _lines_on(parent: str, numbers: list[str]) -> Iterator[list[str]]:
+    """``parent``, and the ids that the copies of the revisions ``numbers`` may have on it."""
+    for mark in _marks(parent):
+        line = [parent, f"{numbers[0]}_{mark}"]
+        for number in numbers[1:]:
+            line.append(f"{number}_{_marks(line[-1])[-1]}")
+        yield line
 
 
 def _origin(script: Script) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -12,11 +13,9 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from . import _install, _settings, _wiring
-from ._models import balances, budgets, holds, log
+from ._install import TABLES
 from ._state import State
 from .errors import CoinsError, CoinsWarning
-
-_OURS = (log, balances, holds, budgets)
 
 
 class Check(NamedTuple):
@@ -63,7 +62,7 @@ def _holds_coins(db: Any) -> bool:
     for engine in db.engines.values() if db else ():
         try:
             inspector = sa.inspect(engine)
-            if any(_is_ours(inspector, table.name) for table in _OURS):
+            if any(_is_ours(inspector, table.name) for table in TABLES):
                 return True
         except DBAPIError:
             continue
@@ -83,27 +82,39 @@ def _settings_faults(state: State) -> list[str]:
 
 def _table_faults(state: State) -> list[str]:
     inspector = sa.inspect(state.session.get_bind(clause=state.table))
-    return [fault for table in _OURS for fault in _faults_of(inspector, table)]
+    absent = [table.name for table in TABLES if not inspector.has_table(table.name)]
+    faults = [fault for table in TABLES for fault in _faults_of(inspector, table)]
+    if absent:
+        faults.append(f"The database has no {' and no '.join(absent)}")
+    return [fault if fault.endswith(".") else f"{fault}: {_cure(state)}" for fault in faults]
+
+
+def _cure(state: State) -> str:
+    """How what lacks is made in this app."""
+    if "migrate" not in state.app.extensions:
+        return (
+            "set up Flask-Migrate and run 'flask db upgrade'"
+            " (db.create_all() makes tables that are missing, but changes none)."
+        )
+    with suppress(CoinsError, CommandError):  # which the look at the revisions tells
+        found = _install.standing()
+        if not found.missing and not found.pending:
+            return "'flask db migrate' writes a revision that helps, 'flask db upgrade' runs it."
+    return "run 'flask db upgrade'."
 
 
 def _faults_of(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
     name = table.name
-    if not inspector.has_table(name):
-        yield f"The table {name} is missing: run 'flask db upgrade'."
-    elif _install.is_foreign(inspector, name):
+    if _install.is_foreign(inspector, name):
         yield f"The table {name} is not Flask-Coins' own: {_install.CURES[name]}"
-    elif lacking := _lacking(inspector, table):
-        yield (
-            f"The table {name} lacks {', '.join(lacking)}: run 'flask db upgrade'; if that does not"
-            " help, 'flask db migrate' writes a revision that does."
-        )
+    elif inspector.has_table(name) and (lacking := _lacking(inspector, table)):
+        yield f"The table {name} lacks {', '.join(lacking)}"
 
 
 def _lacking(inspector: sa.Inspector, table: sa.Table) -> list[str]:
-    columns = {column["name"] for column in inspector.get_columns(table.name)}
     indexes = {(each["name"], bool(each["unique"])) for each in inspector.get_indexes(table.name)}
     return [
-        *(f"the column {column.name}" for column in table.columns if column.name not in columns),
+        *(f"the column {column}" for column in _install.lacking_columns(inspector, table)),
         *sorted(
             f"the {'unique ' * bool(index.unique)}index {index.name}"
             for index in table.indexes

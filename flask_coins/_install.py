@@ -24,7 +24,7 @@ from alembic.util import CommandError
 from flask import Flask, appcontext_pushed, current_app, request_started
 
 from ._copies import COPY_ID, Copy, Folder, environment, holds_copy, lost_copy
-from ._models import CORE, OWN_COLUMNS
+from ._models import CORE, OWN_COLUMNS, balances, budgets, holds, log
 from .errors import CoinsError
 
 _BIND = "coins_bind"
@@ -35,6 +35,7 @@ CURES = {
     "coin_hold": _RENAME,
     "coin_budget": _RENAME,
 }
+TABLES = (balances, log, holds, budgets)
 _VERSIONS = ["version_num"]
 
 
@@ -61,6 +62,8 @@ class _Found(NamedTuple):
     """Tables that only have the name of ours."""
     absent: list[str]
     """Those of our tables that are not there."""
+    lacking: list[str]
+    """The columns that those lack which are there, as ``table.column``."""
     version_table: str | None
     """Where ``env.py`` seems to keep the revisions that made our tables, when nobody tells us."""
 
@@ -106,7 +109,7 @@ def standing() -> Standing:
     run = folder.ancestors(head for head in reached if head in folder.revisions)
     return Standing(
         missing=tuple(revision.id for revision in folder.absent),
-        uncommitted=_uncommitted(Path(script.path) for script in folder.copies.values()),
+        uncommitted=_uncommitted(sorted(Path(it.path) for it in folder.copies.values())),
         pending=tuple(sorted(folder.makers - run)),
         unknown=tuple(head for head in reached if head not in folder.revisions),
     )
@@ -130,6 +133,13 @@ def is_foreign(inspector: sa.Inspector, name: str) -> bool:
     if not inspector.has_table(name):
         return False
     return not OWN_COLUMNS[name] <= {column["name"] for column in inspector.get_columns(name)}
+
+
+def lacking_columns(inspector: sa.Inspector, table: sa.Table) -> list[str]:
+    """The columns of ``table`` that the database's does not have: all of one that is not there."""
+    there = inspector.has_table(table.name)
+    found = {it["name"] for it in inspector.get_columns(table.name)} if there else set()
+    return [column.name for column in table.columns if column.name not in found]
 
 
 def _hook(app: Flask) -> bool:
@@ -200,21 +210,29 @@ def _before_upgrade(config: Config) -> None:
         _tell(_restore(config, bind_key))
     folder = Folder(config)
     if folder.absent and (obstacle := _obstacle(folder, found, allowed, bind_key)):
-        click.echo(f"Flask-Coins: {folder.absent[0].id} was not copied: {obstacle}", err=True)
+        names = " and ".join(revision.id for revision in folder.absent)
+        were = "was" if len(folder.absent) == 1 else "were"
+        click.echo(f"Flask-Coins: {names} {were} not copied: {obstacle}", err=True)
         return
     _refuse(found.foreign)
     copies = folder.missing(bind_key)
     if _all_known(folder, found.heads, copies):
         _tell([copy.write() for copy in copies])
-        if not copies and found.absent and folder.makers <= folder.ancestors(found.heads):
-            click.echo(f"Flask-Coins: {_lost_tables(found, folder)}", err=True)
+        if not copies and (lost := _lost(found, folder)):
+            click.echo(f"Flask-Coins: the database has no {lost}", err=True)
 
 
-def _lost_tables(found: _Found, folder: Folder) -> str:
-    return (
-        f"the database has no {' and no '.join(found.absent)}, though it has run "
-        f"{' and '.join(sorted(folder.makers))}: 'flask db migrate' writes a revision that helps."
-    )
+def _lost(found: _Found, folder: Folder) -> str:
+    """What the database lacks though no revision is left that would make it, and the cure."""
+    run = folder.ancestors(found.heads)
+    lost = found.absent if folder.makers <= run else []
+    lost = lost + (found.lacking if run >= set(folder.revisions) else [])
+    if not lost:
+        return ""
+    why = "and no revision that is still to be run makes it"
+    if folder.copies:
+        why = f"though it has run {' and '.join(sorted(folder.makers))}"
+    return f"{' and no '.join(lost)}, {why}: 'flask db migrate' writes a revision that helps."
 
 
 def _obstacle(folder: Folder, found: _Found, allowed: bool, bind_key: str | None) -> str | None:
@@ -239,12 +257,14 @@ def _look() -> _Found:
     with engine().connect() as connection:
         heads = MigrationContext.configure(connection, opts=table).get_current_heads()
         inspector = sa.inspect(connection)
+        lacking = {table.name: lacking_columns(inspector, table) for table in TABLES}
         absent = [name for name in OWN_COLUMNS if not inspector.has_table(name)]
         named = table.get("version_table", "alembic_version")
         return _Found(
             heads,
             [it for it in OWN_COLUMNS if is_foreign(inspector, it)],
             absent,
+            [f"{it}.{column}" for it in lacking if it not in absent for column in lacking[it]],
             None if heads or CORE.intersection(absent) else _other_version_table(inspector, named),
         )
 
@@ -282,16 +302,18 @@ def _all_known(folder: Folder, heads: Iterable[str], copies: Iterable[Copy]) -> 
 
 def _other_cure(folder: Folder, copy_id: str, *, alone: bool) -> str:
     """The lost copy made again; or, where another has its place, the database put before it."""
-    parent = folder.parent_of(copy_id)
-    if parent is None:
+    line = folder.line_to(copy_id)
+    if not line:
         return ""
+    parent = line[0] or "base"
     option = "" if folder.script.dir == "migrations" else f" -d {folder.script.dir}"
     if any(copy.id == copy_id for copy in folder.missing(_bind_key(), parent)):
         merge = "" if [parent] == folder.heads else " and then 'flask db merge heads'"
         return f", or run 'flask coins install{option} --head {parent}'{merge}"
-    if alone and (other := folder.copies.get(copy_id[:10])):
+    others = [folder.copies[it[:10]].revision for it in line[1:] if it[:10] in folder.copies]
+    if alone and others:
         return (
-            f", or, as {other.revision} makes the same tables and keeps those that are there, "
+            f", or, as {others[-1]} makes the same tables and keeps those that are there, "
             f"{_before_stamp()}run 'flask db stamp{option} --purge {parent}' and then "
             f"'flask db upgrade{option}'"
         )

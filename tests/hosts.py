@@ -157,9 +157,23 @@ class Host:
         """The revisions in the folder, by name, byte for byte."""
         return {path.name: path.read_bytes() for path in sorted(self.versions.glob("*.py"))}
 
-    def copy(self) -> Path:
-        """The one copy of ``coins_0001``."""
-        (copy,) = self.versions.glob("coins_0001_*.py")
+    def copies(self) -> list[Path]:
+        """The copies of the shipped revisions, in order."""
+        return sorted(self.versions.glob("coins_*.py"))
+
+    def copy_ids(self) -> list[str]:
+        """The ids of the copies, in order."""
+        return [path.name[:19] for path in self.copies()]
+
+    def lose(self, *numbers: int) -> Host:
+        """Delete copies, all of them by default."""
+        for path in [self.copy(number) for number in numbers] or self.copies():
+            path.unlink()
+        return self
+
+    def copy(self, number: int = 1) -> Path:
+        """The one copy of ``coins_0001``, or of a later one."""
+        (copy,) = self.versions.glob(f"coins_{number:04}_*.py")
         return copy
 
     def heads(self) -> list[str]:
