@@ -97,8 +97,9 @@ class Host:
         app.config.update(options.get("config", {}))
         db = SQLAlchemy(app, **options.get("db", {}))
         options.get("models", lambda db: None)(db)
+        migrate = options.get("migrate", {})
         extensions: list[Callable[[], object]] = [
-            lambda: Migrate(app, db, str(self.migrations), **options.get("migrate", {})),
+            lambda: migrate is not None and Migrate(app, db, str(self.migrations), **migrate),
             lambda: options.get("coins", True) and Coins(app, db, bind_key=options.get("bind_key")),
         ]
         for extension in extensions[:: -1 if options.get("coins_first") else 1]:
