@@ -44,6 +44,7 @@ def adopt(
     zone: tzinfo = timezone.utc,
     now: datetime | None = None,
     keep: bool = False,
+    told: Callable[[int], object] = lambda steps: None,
 ) -> Reconciliation:
     """Make Flask-Coins' tables of the ``coin_log`` in ``engine``'s database. Stop the app first.
 
@@ -56,7 +57,8 @@ def adopt(
 
     Old times without a zone are taken to be in ``zone``. Columns that our log does not have go
     into ``details``, under ``"adopted"``. With ``keep`` the old table stays, as
-    ``coin_log_before_coins``. Commits on a connection of its own.
+    ``coin_log_before_coins``. ``told`` gets the numbers of the :func:`steps` that were made.
+    Commits on a connection of its own.
 
     Raises CoinsError, with nothing changed, when something cannot be adopted as it is. Running
     again is safe: there is nothing to adopt then.
@@ -70,7 +72,7 @@ def adopt(
             connection.detach()
         old = OldLog(connection, balance_column, zone)
         try:
-            return _Adoption(connection, old, now or datetime.now(timezone.utc)).run(keep)
+            return _Adoption(connection, old, now or datetime.now(timezone.utc), told).run(keep)
         except sa.exc.DBAPIError as error:
             raise CoinsError(f"The database refused, nothing was changed: {error.orig}") from error
         except sqlite3.Error as error:
@@ -79,6 +81,16 @@ def adopt(
             ) from error
         finally:
             old.close()
+
+
+def steps(engine: sa.Engine) -> int:
+    """How many steps :func:`adopt` takes: each row of the old log is read, summed up and copied."""
+    with engine.connect() as connection:
+        if _nothing(sa.inspect(connection)):
+            return 0
+        return 3 * int(
+            connection.scalar(sa.select(sa.func.count()).select_from(sa.table(OLD))) or 0
+        )
 
 
 def _nothing(inspector: sa.Inspector) -> str:
@@ -93,11 +105,14 @@ def _nothing(inspector: sa.Inspector) -> str:
 class _Adoption:
     """One run, on one connection."""
 
-    def __init__(self, connection: sa.Connection, old: OldLog, now: datetime) -> None:
+    def __init__(
+        self, connection: sa.Connection, old: OldLog, now: datetime, told: Callable[[int], object]
+    ) -> None:
         metadata = sa.MetaData()
         self.connection = connection
         self.old = old
         self.now = now
+        self.told = told
         self.mysql = connection.dialect.name in MYSQL_FAMILY
         self.pooled = connection.connection
         self.driver = self.pooled.dbapi_connection
@@ -110,7 +125,7 @@ class _Adoption:
     def run(self, keep: bool) -> Reconciliation:
         try:
             self._make_room()
-            self.old.read(_CHUNK)
+            self.old.read(_CHUNK, self.told)
             self._sum_up()
             self._read_column()
             self._refuse_strangers()
@@ -161,6 +176,7 @@ class _Adoption:
                 account.spent += max(-row.amount, 0)
                 account.lowest = min(account.lowest, account.earned - account.spent)
             self._store(accounts)
+            self.told(len(rows))
 
     def _read_column(self) -> None:
         """Note what the old column says of each user."""
@@ -202,6 +218,7 @@ class _Adoption:
             accounts = self._accounts(row.user_id for row in rows)
             self._write(list(self._entries(rows, accounts)))
             self._store(accounts)
+            self.told(len(rows))
 
     def _entries(
         self, rows: Iterable[Row], accounts: Mapping[str, Account]

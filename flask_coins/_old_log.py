@@ -175,8 +175,8 @@ class OldLog:
         if self._separate:
             self._reader.close()
 
-    def read(self, size: int) -> None:
-        """Read the log, ``size`` rows at a time.
+    def read(self, size: int, told: Callable[[int], object]) -> None:
+        """Read the log, ``size`` rows at a time; ``told`` gets how many they were.
 
         CoinsError names the first rows that the new log cannot hold.
         """
@@ -185,6 +185,7 @@ class OldLog:
             query = query.order_by(query.selected_columns["id"])
         for rows in self._checked(query, size, self._row, _label):
             self._sorted.add(rows)
+            told(len(rows))
 
     def rows(self, size: int) -> Iterator[list[Row]]:
         """What was read, in order of ``created_at`` and ``id``, at most ``size`` at a time."""

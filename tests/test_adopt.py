@@ -19,8 +19,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.pool import NullPool
 
 from flask_coins import Coins, CoinsError, Outcome, _adopt
-from flask_coins._adopt import adopt
-from flask_coins._models import balances, log
+from flask_coins._adopt import adopt, steps
+from flask_coins._models import OWN_COLUMNS, balances, log
 from flask_coins._old_log import BalanceColumn, find_balance_column
 from flask_coins._verify import faults
 
@@ -420,7 +420,16 @@ def test_a_second_run_has_nothing_to_adopt(usual: Old) -> None:
     assert usual.entries() == before
 
 
+def test_its_steps_are_told_to_the_last(usual: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_adopt, "_CHUNK", 2)
+    expected, told = steps(usual.engine), []
+    adopt(usual.engine, told=told.append)
+    assert (sum(told), max(told)) == (expected, 2)
+    assert steps(usual.engine) == 0
+
+
 def test_without_a_log_there_is_nothing_to_adopt(old: Old) -> None:
+    assert steps(old.engine) == 0
     assert "'flask db upgrade' makes it" in adopt(old.engine).lines()[0]
 
 
@@ -442,6 +451,27 @@ def test_coins_go_on_where_the_old_log_ended(usual: Old) -> None:
     assert usual.entries("id")[-1] == (5,)
 
 
+def test_every_movement_works_after_the_upgrade(usual: Old, tmp_path: Path) -> None:
+    adopt(usual.engine)
+    host = Host(tmp_path, str(usual.engine.url), models=users).init().upgraded()
+    coins = Coins()
+    with (app := host.create_app()).app_context():
+        coins.award(3, 5)
+        coins.transfer(3, 4, 1, "gift")
+        coins.capture(coins.hold(3, 2, "shop"))
+        app.extensions["sqlalchemy"].session.commit()
+    assert (usual.balances()["3"][0], usual.balances()["4"][0]) == (12, 1)
+
+
+def test_columns_of_the_old_log_that_are_named_like_ours_are_kept_apart(old: Old) -> None:
+    extra = (sa.Column("transfer_id", sa.Integer), sa.Column("counterparty", sa.String(20)))
+    old.make(identity(), *extra).add((1, 10, "gift", 0, 1, 77, "ann"))
+    adopt(old.engine)
+    ((linked, other, details),) = old.entries("transfer_id", "counterparty", "details")
+    assert (linked, other) == (None, None)
+    assert details == {"adopted": {"id": 1, "transfer_id": 77, "counterparty": "ann"}}
+
+
 def test_an_adopted_row_of_today_blocks_todays_award(old: Old) -> None:
     old.make(identity()).add((1, 10, "daily_login", NOON.replace(tzinfo=None)))
     adopt(old.engine)
@@ -459,6 +489,7 @@ def test_flask_db_upgrade_then_copies_and_creates_nothing(usual: Old, tmp_path: 
     assert host.upgraded().db("check").code == 0
     assert len(host.heads()) == 1
     assert usual.entries() == before
+    assert usual.tables() >= set(OWN_COLUMNS)
 
 
 def users(db: SQLAlchemy) -> None:
