@@ -254,8 +254,11 @@ def adopt_command(
     state = current_state()
     engine = cast("sa.Engine", state.session.get_bind(clause=state.table))
     column = _balance_column(engine, balance, user_key)
-    zone = zone_of(timezone)
-    result = _adopt.adopt(engine, balance_column=column, zone=zone, now=state.now(), keep=keep)
+    zone, now = zone_of(timezone), state.now()
+    with progress(_adopt.steps(engine), "Adopting") as bar:
+        result = _adopt.adopt(
+            engine, balance_column=column, zone=zone, now=now, keep=keep, told=bar.update
+        )
     show(_output.reconciliation_json(result), "\n".join(result.lines()), as_json)
 
 

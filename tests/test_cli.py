@@ -499,13 +499,25 @@ def test_a_process_prints_only_its_document(host: Host) -> None:
     assert (json.loads(ran.stdout)["ok"], ran.stderr) == (True, "")
 
 
-def test_people_see_how_far_it_is(host: Host) -> None:
-    host.run("coins", "award", "7", "15")
+def seen_by_people(host: Host, *args: str) -> str:
+    """What a command shows on a terminal beside its output."""
     terminal, stderr = pytest.importorskip("pty").openpty()
-    command = [sys.executable, "-m", "flask", "--app", "host", "coins", "verify"]
+    command = [sys.executable, "-m", "flask", "--app", "host", "coins", *args]
     environment = {**os.environ, "HOST_URL": host.url}
     subprocess.run(command, cwd=host.folder, env=environment, stderr=stderr, check=True)
-    assert b"Verifying" in os.read(terminal, 10_000)
+    return str(os.read(terminal, 10_000), "utf-8")
+
+
+def test_people_see_how_far_it_is(host: Host) -> None:
+    host.run("coins", "award", "7", "15")
+    assert "Verifying" in seen_by_people(host, "verify")
+
+
+def test_people_see_how_far_an_adoption_is(old: Host) -> None:
+    assert old.run("coins", "doctor").returncode == 1
+    seen = seen_by_people(old, "adopt")
+    assert ("Adopting" in seen, "100%" in seen) == (True, True)
+    assert old.run("coins", "adopt").stderr == ""
 
 
 def test_tables_that_are_missing_take_one_line(tmp_path: Path) -> None:
