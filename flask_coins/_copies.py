@@ -44,6 +44,11 @@ class Shipped:
     slug: str
     text: str
 
+    @property
+    def tables(self) -> set[str]:
+        """The tables that it makes."""
+        return set(re.findall(r'op\.create_table\(\s*"(\w+)"', self.text))
+
     def copy(self, mark: str, parent: str | None, place: Path, bind_key: str | None) -> Copy:
         """The copy under ``parent``, whose ``mark`` it bears: the same bytes every time."""
         copy_id = f"{self.id}_{mark}"
@@ -138,10 +143,12 @@ class Folder:
 
     @cached_property
     def absent(self) -> list[Shipped]:
-        """What has no copy here; nothing where the host makes the tables itself."""
-        if set().union(*self.own_way.values()) >= CORE:
+        """What has no copy here, and is not made by the host itself."""
+        own = set().union(*self.own_way.values())
+        if own >= CORE:
             return []
-        return [revision for revision in shipped() if revision.id not in self.copies]
+        lacking = [revision for revision in shipped() if revision.id not in self.copies]
+        return [it for it in lacking if not it.tables or not it.tables <= own]
 
     def missing(self, bind_key: str | None, head: str | None = None) -> list[Copy]:
         """The copies that are to be written, each the parent of the next."""

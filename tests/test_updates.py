@@ -256,6 +256,18 @@ def test_in_an_own_way_everything_works_afterwards(own: Host, call: Call) -> Non
     assert whole(own)
 
 
+def test_who_migrates_before_the_upgrade_has_made_it_too(old: Host) -> None:
+    """A copy besides would find all of it there, and go down twice."""
+    before = rows(old)
+    assert old.db("migrate", "-m", "coins").code == 0
+    assert "Flask-Coins" not in old.db("upgrade").text
+    assert [id_[:10] for id_ in old.copy_ids()] == ["coins_0001"]
+    assert old.db("check").code == 0
+    assert old.db("downgrade").code == 0
+    assert rows(old.upgraded()) == before
+    assert not {"tables", "revisions"} & doctor(old).keys()
+
+
 # -- a host without migrations -------------------------------------------------------------------
 
 
