@@ -32,12 +32,15 @@ def text(length: int) -> sa.String:
 def upgrade(engine_name: str = bind_key) -> None:
     if engine_name != bind_key:
         return
+    # Each step by itself: where DDL is not transactional, an upgrade may have stopped between two.
     if "held" not in columns_of("coin_balance"):
         add_held()
-    if "transfer_id" not in columns_of("coin_log"):
-        add_transfers()
+    elif op.get_context().dialect.name != "sqlite" and not has_check():
+        op.create_check_constraint(op.f("ck_coin_balance_held"), "coin_balance", HELD)
+    add_transfers()
     if not is_there("coin_hold", "user_id", "amount", "status", "expires_at"):
         create_coin_hold()
+    create_hold_indexes()
     if not is_there("coin_budget", "reason", "period", "minted"):
         create_coin_budget()
 
@@ -50,14 +53,13 @@ def downgrade(engine_name: str = bind_key) -> None:
     for table in ("coin_budget", "coin_hold"):
         if offline or columns_of(table):
             op.drop_table(table)
-    if offline or "transfer_id" in columns_of("coin_log"):
+    if offline or "uq_coin_log_transfer" in indexes_of("coin_log"):
         op.drop_index(op.f("uq_coin_log_transfer"), table_name="coin_log")
-        op.drop_column("coin_log", "transfer_id")
-        op.drop_column("coin_log", "counterparty")
+    for column in ("transfer_id", "counterparty"):
+        if offline or column in columns_of("coin_log"):
+            op.drop_column("coin_log", column)
     if offline or "held" in columns_of("coin_balance"):
-        if op.get_context().dialect.name != "sqlite":
-            op.drop_constraint(op.f("ck_coin_balance_held"), "coin_balance", type_="check")
-        op.drop_column("coin_balance", "held")
+        drop_held()
 
 
 def columns_of(table: str) -> set[str]:
@@ -68,6 +70,13 @@ def columns_of(table: str) -> set[str]:
     if not inspector.has_table(table):
         return set()
     return {column["name"] for column in inspector.get_columns(table)}
+
+
+def indexes_of(table: str) -> set[str]:
+    """The names of an existing table's indexes; none are known offline."""
+    if op.get_context().as_sql or not columns_of(table):
+        return set()
+    return {str(index["name"]) for index in sa.inspect(op.get_bind()).get_indexes(table)}
 
 
 def is_there(table: str, *own_columns: str) -> bool:
@@ -82,21 +91,51 @@ def is_there(table: str, *own_columns: str) -> bool:
 
 
 def add_held() -> None:
-    if op.get_context().dialect.name == "sqlite":
-        # In place: a batch would rebuild the table, and lose the triggers that a host put on it.
-        op.execute(
-            "ALTER TABLE coin_balance ADD COLUMN held BIGINT DEFAULT 0 NOT NULL"
-            f" CONSTRAINT ck_coin_balance_held CHECK ({HELD})"
-        )
+    """In one statement, so never without its check.
+
+    On SQLite in place: a batch would rebuild the table, and lose the triggers that a host put on it.
+    """
+    also = "" if op.get_context().dialect.name == "sqlite" else ", ADD"
+    op.execute(
+        "ALTER TABLE coin_balance ADD COLUMN held BIGINT DEFAULT 0 NOT NULL"
+        f"{also} CONSTRAINT ck_coin_balance_held CHECK ({HELD})"
+    )
+
+
+def has_check() -> bool:
+    """Whether the check is there: autogenerate, where a host has used it, adds the column alone."""
+    if op.get_context().as_sql:
+        return True
+    checks = sa.inspect(op.get_bind()).get_check_constraints("coin_balance")
+    return "ck_coin_balance_held" in [check["name"] for check in checks]
+
+
+def drop_held() -> None:
+    if op.get_context().dialect.name != "sqlite":
+        if has_check():
+            op.execute(
+                "ALTER TABLE coin_balance DROP CONSTRAINT ck_coin_balance_held, DROP COLUMN held"
+            )
+        else:
+            op.drop_column("coin_balance", "held")
         return
-    held = sa.Column("held", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
-    op.add_column("coin_balance", held)
-    op.create_check_constraint(op.f("ck_coin_balance_held"), "coin_balance", HELD)
+    try:
+        op.drop_column("coin_balance", "held")
+    except sa.exc.OperationalError:
+        # create_all() wrote the check behind the columns, where SQLite lets no column go.
+        with op.batch_alter_table("coin_balance") as batch:
+            batch.drop_constraint(op.f("ck_coin_balance_held"), type_="check")
+            batch.drop_column("held")
 
 
 def add_transfers() -> None:
-    op.add_column("coin_log", sa.Column("counterparty", text(64), nullable=True))
-    op.add_column("coin_log", sa.Column("transfer_id", sa.BigInteger(), nullable=True))
+    there = columns_of("coin_log")
+    if "counterparty" not in there:
+        op.add_column("coin_log", sa.Column("counterparty", text(64), nullable=True))
+    if "transfer_id" not in there:
+        op.add_column("coin_log", sa.Column("transfer_id", sa.BigInteger(), nullable=True))
+    if "uq_coin_log_transfer" in indexes_of("coin_log"):
+        return
     linked = sa.text("transfer_id IS NOT NULL")
     op.create_index(
         op.f("uq_coin_log_transfer"),
@@ -127,17 +166,24 @@ def create_coin_hold() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_coin_hold")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_coin_hold_amount")),
     )
+
+
+def create_hold_indexes() -> None:
+    there = indexes_of("coin_hold")
     keyed = sa.text("idempotency_key IS NOT NULL")
-    op.create_index(
-        op.f("uq_coin_hold_key"),
-        "coin_hold",
-        ["user_id", "idempotency_key"],
-        unique=True,
-        postgresql_where=keyed,
-        sqlite_where=keyed,
-    )
-    op.create_index(op.f("ix_coin_hold_user"), "coin_hold", ["user_id", "currency", "status"])
-    op.create_index(op.f("ix_coin_hold_expiry"), "coin_hold", ["status", "expires_at"])
+    if "uq_coin_hold_key" not in there:
+        op.create_index(
+            op.f("uq_coin_hold_key"),
+            "coin_hold",
+            ["user_id", "idempotency_key"],
+            unique=True,
+            postgresql_where=keyed,
+            sqlite_where=keyed,
+        )
+    if "ix_coin_hold_user" not in there:
+        op.create_index(op.f("ix_coin_hold_user"), "coin_hold", ["user_id", "currency", "status"])
+    if "ix_coin_hold_expiry" not in there:
+        op.create_index(op.f("ix_coin_hold_expiry"), "coin_hold", ["status", "expires_at"])
 
 
 def create_coin_budget() -> None:
