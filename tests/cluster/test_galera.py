@@ -1,0 +1,144 @@
+"""Three nodes written at once, killed and cut off: nothing lost, nothing doubled, all nodes alike."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from flask_coins import InsufficientCoins
+
+from .audit import faults, rows
+from .load import CALLS, PROCESSES, Call, Crowd, Host, daily, forever, keyed, rolling, spend
+from .nodes import Cluster, Node, wait_for
+
+pytestmark = [pytest.mark.servers, pytest.mark.cluster]
+
+ONCE = [call for call, limit in CALLS.items() if limit is not None and "spend" not in call.__name__]
+USERS = [f"racer:{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("call", ONCE)
+def test_all_nodes_at_once_pay_a_window_or_key_as_often_as_it_may_be(
+    urls: list[str], crowd: Crowd, call: Call
+) -> None:
+    answers = crowd.race(urls, call, USERS)
+    said = Counter(answer.said for answer in answers)
+    times = CALLS[call] or 0
+    assert said.pop("awarded") == times * len(USERS)
+    assert said.keys() <= {"already", "replayed"}
+    assert sum(said.values()) == (PROCESSES - times) * len(USERS)
+    assert faults(urls, answers) == []
+
+
+def test_all_nodes_at_once_spend_no_more_than_is_there(urls: list[str], crowd: Crowd) -> None:
+    with host(urls[0]) as one, one.app.app_context():
+        for user in USERS:
+            one.coins.award(user, 100, "start")
+        one.db.session.commit()
+    assert {len(rows(url)) for url in urls} == {len(USERS)}
+    answers = crowd.race(urls, spend, USERS)
+    assert Counter(answer.said for answer in answers) == {"spent": 40, "refused": 20}
+    assert faults(urls, answers) == []
+
+
+def test_all_calls_through_all_nodes_keep_the_books(urls: list[str], crowd: Crowd) -> None:
+    with crowd.load(urls) as answers:
+        time.sleep(5)
+    assert faults(urls, answers) == []
+    assert {name for name, said in Counter(a.call for a in answers).items() if said > 10} == {
+        call.__name__ for call in CALLS
+    }
+    assert {number % 3 for number, *_ in rows(urls[0])} == {0, 1, 2}, "each node draws ids"
+
+
+def test_a_node_killed_under_load_comes_back_and_nothing_is_lost(
+    urls: list[str], crowd: Crowd, cluster: Cluster
+) -> None:
+    victim = cluster.nodes[2]
+    with crowd.load(urls) as answers:
+        time.sleep(1)
+        victim.kill()
+        cluster.nodes[0].wait_until_joined(2)
+        before = len(rows(urls[0]))
+        time.sleep(1)
+        assert len(rows(urls[0])) > before, "the others go on"
+        victim.begin_again()
+        cluster.wait_until_whole()
+        time.sleep(1)
+    assert faults(urls, answers) == []
+
+
+def test_a_node_cut_off_under_load_refuses_and_nothing_is_lost(
+    urls: list[str], crowd: Crowd, cluster: Cluster
+) -> None:
+    alone = cluster.nodes[1]
+    with crowd.load(urls) as answers:
+        time.sleep(1)
+        alone.unplug()
+        alone.wait_until_alone()
+        cluster.nodes[0].wait_until_joined(2)
+        before = len(rows(urls[0]))
+        with host(urls[1]) as there, there.app.app_context():
+            assert there.attempt(daily, "racer:0", "alone") == ("again", None)
+        time.sleep(1)
+        assert len(rows(urls[0])) > before, "the others go on"
+        alone.plug()
+        cluster.wait_until_whole()
+        time.sleep(1)
+    assert faults(urls, answers) == []
+
+
+@pytest.mark.parametrize("call", [daily, forever, rolling, keyed])
+def test_a_node_that_lags_believes_an_old_look_and_pays_nothing_twice(
+    urls: list[str], cluster: Cluster, call: Call
+) -> None:
+    with host(urls[0]) as ahead, host(urls[1]) as behind, ThreadPoolExecutor() as pool:
+        with lagging(cluster.nodes[1]):
+            answers = [ahead.settle(call, "ann", "1") for _ in range(CALLS[call] or 0)]
+            late = pool.submit(behind.settle, call, "ann", "1")
+            wait_for(lambda: writes_wait(cluster.nodes[1]), "a write that waits")
+            with behind.app.app_context():
+                assert behind.coins.balance("ann") == 0
+        answers.append(late.result())
+    assert Counter(answer.said for answer in answers)["awarded"] == CALLS[call]
+    assert answers[-1].said in ("already", "replayed")
+    assert faults(urls, answers) == []
+
+
+def test_a_lock_that_the_cluster_took_away_shows_at_the_rollback(urls: list[str]) -> None:
+    with host(urls[0]) as here, host(urls[1]) as there:
+        there.settle(daily, "ann", "1")
+        assert len(rows(urls[0])) == 1
+        with here.app.app_context():
+            with pytest.raises(InsufficientCoins):
+                here.coins.spend("ann", 50, "hat")
+            there.settle(daily, "ann", "2")
+            assert len(rows(urls[0])) == 2
+            with pytest.raises(OperationalError, match="1213"):
+                here.db.session.rollback()
+            here.db.session.rollback()
+            assert here.coins.balance("ann") == 20
+
+
+@contextmanager
+def host(url: str) -> Iterator[Host]:
+    with closing(Host(url)) as host:
+        yield host
+
+
+@contextmanager
+def lagging(node: Node) -> Iterator[None]:
+    """Let ``node`` take what the others commit, and not apply it yet."""
+    with closing(node.connect()) as connection:
+        connection.cursor().execute("FLUSH TABLES WITH READ LOCK")
+        yield
+
+
+def writes_wait(node: Node) -> bool:
+    return any("coin_balance" in str(info) for *_, info, _ in node.ask("SHOW FULL PROCESSLIST"))
