@@ -23,7 +23,7 @@ _LIMITS = {call.__name__: limit for call, limit in CALLS.items()}
 
 
 def make_tables(url: str) -> None:
-    """Make both tables, on whichever node; the others get them from it."""
+    """Make all tables, on whichever node; the others get them from it."""
     db = SQLAlchemy()
     with create_app(url, db, Coins()).app_context():
         db.create_all()
@@ -80,7 +80,8 @@ def doubled(log: set[Row], answers: Iterable[Answer]) -> Iterator[str]:
 
 
 def _state(connection: sa.Connection) -> tuple[int, ...]:
-    sums = connection.exec_driver_sql("CHECKSUM TABLE coin_log, coin_balance EXTENDED")
+    tables = ", ".join(sa.inspect(connection).get_table_names())
+    sums = connection.exec_driver_sql(f"CHECKSUM TABLE {tables} EXTENDED")
     return tuple(checksum for _, checksum in sums)
 
 

@@ -39,7 +39,7 @@ def crowd() -> Iterator[Crowd]:
 
 @pytest.fixture
 def urls(cluster: Cluster) -> Iterator[list[str]]:
-    """One database with both tables, as each node is asked for it."""
+    """One database with our tables, as each node is asked for it."""
     name = f"host{next(_numbers)}"
     cluster.nodes[0].ask(f"CREATE DATABASE {name}")
     make_tables(cluster.nodes[0].url(name))

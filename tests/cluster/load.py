@@ -31,7 +31,7 @@ USERS = [f"user:{number}" for number in range(8)]
 TURNS_PER_SECOND = 4
 TRANSIENT = {1213, 1205}
 
-Call = Callable[[Coins, str, str], Receipt]
+Call = Callable[[Coins, str, str], Any]
 """A unit of work for a user in a turn; each turn has windows and keys of its own."""
 
 
@@ -63,6 +63,15 @@ def spend(coins: Coins, user: str, turn: str) -> Receipt:
     return coins.spend(user, 25, "spend", subject=turn)
 
 
+def gift(coins: Coins, user: str, turn: str) -> Receipt:
+    friend, key = f"friend of {user}", f"gift-{turn}"
+    return coins.transfer(user, friend, 3, "gift", subject=turn, idempotency_key=key)[0]
+
+
+def game(coins: Coins, user: str, turn: str) -> Receipt:
+    return coins.capture(coins.hold(user, 6, "game", subject=turn))
+
+
 CALLS: dict[Call, int | None] = {
     daily: 1,
     twice_a_day: 2,
@@ -71,6 +80,8 @@ CALLS: dict[Call, int | None] = {
     keyed: 1,
     keyed_spend: 1,
     spend: None,
+    gift: 1,
+    game: None,
 }
 """How often each may move coins for a user in a turn; None: as often as it is called."""
 
@@ -93,10 +104,12 @@ class Crowd:
     def __init__(self, pool: Pool, stop: Event) -> None:
         self._pool, self._stop = pool, stop
 
-    def race(self, urls: Sequence[str], call: Call, users: Sequence[str]) -> list[Answer]:
-        """Let all make ``call`` for a user at once, user after user."""
+    def race(
+        self, urls: Sequence[str], call: Call, users: Sequence[str], **config: Any
+    ) -> list[Answer]:
+        """Let all make ``call`` for a user at once, user after user; ``config`` is the apps'."""
         self._stop.clear()
-        return self._result(self._all(_race, urls, call, users))
+        return self._result(self._all(_race, urls, call, users, config))
 
     @contextmanager
     def load(self, urls: Sequence[str]) -> Iterator[list[Answer]]:
@@ -138,8 +151,8 @@ def _stand_at(line: Barrier, stop: Event) -> None:
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)
 
 
-def _race(url: str, call: Call, users: Sequence[str]) -> list[Answer]:
-    with _host(url) as host:
+def _race(url: str, call: Call, users: Sequence[str], config: dict[str, Any]) -> list[Answer]:
+    with _host(url, **config) as host:
         answers = []
         for user in users:
             _line.wait()
@@ -162,11 +175,14 @@ def _go_on(url: str) -> list[Answer]:
 class Host:
     """An app on one node."""
 
-    def __init__(self, url: str, gives_up: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, url: str, gives_up: Callable[[], bool] = lambda: False, **config: Any
+    ) -> None:
         self._gives_up = gives_up
         self.db, self.coins = SQLAlchemy(), Coins(clock=Clock())
         options = {"connect_args": {"connect_timeout": 2, "read_timeout": 30}}
-        self.app = create_app(url, self.db, self.coins, SQLALCHEMY_ENGINE_OPTIONS=options)
+        config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+        self.app = create_app(url, self.db, self.coins, **config)
 
     def settle(self, call: Call, user: str, turn: str) -> Answer:
         """Repeat the unit until it is answered, may not be repeated, or all is to end."""
@@ -177,7 +193,7 @@ class Host:
             if said not in ("again", "unknown"):
                 return Answer(call.__name__, user, said, entry, repeats)
             unsure = unsure or said == "unknown"
-            if self._gives_up() or (unsure and CALLS[call] is None):
+            if self._gives_up() or (unsure and CALLS.get(call) is None):
                 said = "unknown" if unsure else "given up"
                 return Answer(call.__name__, user, said, None, repeats)
             time.sleep(random.uniform(0, 0.02))
@@ -207,12 +223,16 @@ class Host:
         except DBAPIError as error:
             roll_back(session)
             return ("again" if _code(error) in TRANSIENT else "unknown"), None
-        return str(receipt.outcome), _facts(receipt)
+        return (
+            (str(receipt.outcome), _facts(receipt))
+            if isinstance(receipt, Receipt)
+            else ("held", None)
+        )
 
 
 @contextmanager
-def _host(url: str) -> Iterator[Host]:
-    host = Host(url, _stop.is_set)
+def _host(url: str, **config: Any) -> Iterator[Host]:
+    host = Host(url, _stop.is_set, **config)
     try:
         yield host
     except BaseException:

@@ -11,15 +11,27 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from flask_coins import InsufficientCoins
+from flask_coins import Coins, Hold, InsufficientCoins, Receipt
 
 from .audit import faults, rows
-from .load import CALLS, PROCESSES, Call, Crowd, Host, daily, forever, keyed, rolling, spend
+from .load import (
+    CALLS,
+    PROCESSES,
+    Call,
+    Crowd,
+    Host,
+    daily,
+    forever,
+    keyed,
+    rolling,
+    spend,
+    twice_a_day,
+)
 from .nodes import Cluster, Node, wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.cluster]
 
-ONCE = [call for call, limit in CALLS.items() if limit is not None and "spend" not in call.__name__]
+ONCE = [daily, twice_a_day, forever, rolling, keyed]
 USERS = [f"racer:{number}" for number in range(10)]
 
 
@@ -36,14 +48,55 @@ def test_all_nodes_at_once_pay_a_window_or_key_as_often_as_it_may_be(
     assert faults(urls, answers) == []
 
 
-def test_all_nodes_at_once_spend_no_more_than_is_there(urls: list[str], crowd: Crowd) -> None:
+@pytest.fixture
+def rich(urls: list[str]) -> None:
+    """All users have 100 coins, and every node knows."""
     with host(urls[0]) as one, one.app.app_context():
         for user in USERS:
             one.coins.award(user, 100, "start")
         one.db.session.commit()
     assert {len(rows(url)) for url in urls} == {len(USERS)}
-    answers = crowd.race(urls, spend, USERS)
-    assert Counter(answer.said for answer in answers) == {"spent": 40, "refused": 20}
+
+
+def hold(coins: Coins, user: str, turn: str) -> Hold:
+    return coins.hold(user, 40, "table")
+
+
+def to_one(coins: Coins, user: str, turn: str) -> Receipt:
+    return coins.transfer(user, "bank", 40)[0]
+
+
+def take_back(coins: Coins, user: str, turn: str) -> Receipt:
+    (start,) = coins.history(user)[-1:]
+    return coins.reverse(start)
+
+
+def bonus(coins: Coins, user: str, turn: str) -> Receipt:
+    return coins.award(user, 10, "bonus")
+
+
+@pytest.mark.usefixtures("rich")
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (spend, {"spent": 40, "refused": 20}),
+        (hold, {"held": 20, "refused": 40}),
+        (to_one, {"spent": 20, "refused": 40}),
+        (take_back, {"spent": 10, "already": 50}),
+    ],
+)
+def test_all_nodes_at_once_take_no_more_than_is_there(
+    urls: list[str], crowd: Crowd, call: Call, said: dict[str, int]
+) -> None:
+    answers = crowd.race(urls, call, USERS)
+    assert Counter(answer.said for answer in answers) == said
+    assert faults(urls, answers) == []
+
+
+def test_all_nodes_at_once_keep_within_a_budget_of_the_app(urls: list[str], crowd: Crowd) -> None:
+    budget = {"most": 250, "window": "day", "reason": "bonus", "per": "app"}
+    answers = crowd.race(urls, bonus, USERS, COINS_BUDGETS=[budget])
+    assert Counter(answer.said for answer in answers) == {"awarded": 25, "capped": 35}
     assert faults(urls, answers) == []
 
 
