@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -29,6 +35,7 @@ from .load import (
 )
 from .nodes import Cluster, Node, wait_for
 
+PAGE = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text()
 pytestmark = [pytest.mark.servers, pytest.mark.cluster]
 
 ONCE = [daily, twice_a_day, forever, rolling, keyed]
@@ -177,6 +184,58 @@ def test_a_lock_that_the_cluster_took_away_shows_at_the_rollback(urls: list[str]
                 here.db.session.rollback()
             here.db.session.rollback()
             assert here.coins.balance("ann") == 20
+
+
+def test_a_request_that_rolls_back_as_the_docs_say_is_answered_all_the_same(
+    urls: list[str],
+) -> None:
+    with host(urls[0]) as here, host(urls[1]) as there:
+        names = documented(here)
+        exec(block("roll_back_first"), {"app": here.app, "roll_back": names["roll_back"]})
+
+        @here.app.post("/hat")
+        def buy_a_hat() -> tuple[str, int]:
+            with pytest.raises(InsufficientCoins):
+                here.coins.spend("ann", 50, "hat")
+            there.settle(daily, "ann", "2")
+            assert len(rows(urls[0])) == 2
+            return "too few", 402
+
+        there.settle(daily, "ann", "1")
+        assert len(rows(urls[0])) == 1
+        assert here.app.test_client().post("/hat").status_code == 402
+
+
+def test_everybody_gets_through_who_repeats_as_the_docs_say(urls: list[str]) -> None:
+    met = Barrier(PROCESSES)
+
+    def race(url: str) -> list[str]:
+        with host(url) as here:
+            in_whole = documented(here)["in_whole"]
+            said = []
+            for user in USERS:
+                met.wait()
+                with here.app.app_context():
+                    pay = partial(here.coins.award_once, user, 10, "goal", timedelta(days=1))
+                    said.append(str(in_whole(pay, repeatable=True).outcome))
+            return said
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        said = [each for hand in pool.map(race, urls * 2) for each in hand]
+    assert Counter(said) == {"awarded": len(USERS), "already": (PROCESSES - 1) * len(USERS)}
+    assert faults(urls, []) == []
+
+
+def block(words: str) -> str:
+    """The block of the docs that holds ``words``."""
+    return next(code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if words in code)
+
+
+def documented(here: Host) -> dict[str, Any]:
+    """What the docs define for repeating, on a host's session."""
+    names: dict[str, Any] = {"db": here.db}
+    exec(block("def in_whole"), names)
+    return names
 
 
 @contextmanager
