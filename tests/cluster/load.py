@@ -26,7 +26,8 @@ from flask_coins import Coins, CoinsRetry, InsufficientCoins, Receipt
 from tests.apps import Clock, create_app
 
 PROCESSES = 6
-PATIENCE = 90
+PATIENCE = 120
+"""Seconds that a process waits for the others, and half of those for its answers."""
 USERS = [f"user:{number}" for number in range(8)]
 TURNS_PER_SECOND = 4
 TRANSIENT = {1213, 1205}

@@ -23,7 +23,7 @@ from typing import Any
 import pymysql
 
 SIZE = 3
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds within which a cluster must have become what it is to become."""
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
