@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from flask_coins import Coins, Hold, InsufficientCoins, Receipt
+from flask_coins import Coins, Hold, InsufficientCoins, Receipt, award_once
 
 from .audit import faults, rows
 from .load import (
@@ -217,6 +217,29 @@ def test_everybody_gets_through_who_repeats_as_the_docs_say(urls: list[str]) -> 
     with ThreadPoolExecutor(PROCESSES) as pool:
         said = [each for hand in pool.map(race, urls * 2) for each in hand]
     assert Counter(said) == {"awarded": len(USERS), "already": (PROCESSES - 1) * len(USERS)}
+    assert faults(urls, []) == []
+
+
+def test_decorated_views_on_all_nodes_pay_once_and_never_fail(urls: list[str]) -> None:
+    met = Barrier(PROCESSES)
+
+    def race(url: str) -> list[bool]:
+        with host(url) as here:
+
+            @here.app.post("/goal/<user>")
+            @award_once(10, "goal", "day", user="{user}")
+            def complete(user: str) -> str:
+                met.wait()
+                return "done"
+
+            client = here.app.test_client()
+            answers = [client.post(f"/goal/{user}") for user in USERS]
+            assert {answer.status_code for answer in answers} == {200}
+            return ["Coins-Awarded" in answer.headers for answer in answers]
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        paid = [each for hand in pool.map(race, urls * 2) for each in hand]
+    assert sum(paid) == len(USERS)
     assert faults(urls, []) == []
 
 
