@@ -135,7 +135,8 @@ class Crowd:
 @contextmanager
 def spawn() -> Iterator[Crowd]:
     """Start the processes, and end them afterwards."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     line, stop = context.Barrier(PROCESSES, timeout=PATIENCE), context.Event()
     with context.Pool(PROCESSES, _stand_at, (line, stop)) as pool:
         yield Crowd(pool, stop)

@@ -291,9 +291,10 @@ def _as_mysql(*command: str) -> None:
 def _begin(nodes: Sequence[Node]) -> None:
     nodes[0].begin("--wsrep-new-cluster")
     nodes[0].wait_until_joined(1)
-    for size, node in enumerate(nodes[1:], 2):
+    for node in nodes[1:]:
         node.begin()
-        node.wait_until_joined(size)
+    for node in nodes:
+        node.wait_until_joined()
 
 
 def address(number: int) -> str:
