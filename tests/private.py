@@ -69,7 +69,9 @@ class Server:
     def run(self, *command: str) -> None:
         """Run a program as the server's user, to its end."""
         options: dict[str, Any] = self._demoted()
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, **options)
+        done = subprocess.run(
+            command, check=False, cwd=self.folder, capture_output=True, text=True, **options
+        )
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
 
@@ -139,7 +141,8 @@ class PostgreSQL(Server):
             **settings,
         }
         initdb = binary("initdb", "postgresql")
-        self.run(initdb, *"-D data -U postgres -A trust -N --no-locale -E UTF8".split())
+        options = ["-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8"]
+        self.run(initdb, "-D", "data", *options)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database or 'postgres'}"
