@@ -35,6 +35,9 @@ from tests.private import Server
 from tests.races import reconcile
 
 USERS = 4
+TICK = 0.01
+"""Seconds between the moments at which workers begin a round."""
+
 notes = sa.table("host_note", sa.column("text"))
 """A table of the host's: what it does in one transaction with a payment."""
 
@@ -91,9 +94,10 @@ class Worker:
     """What no other worker's keys begin with."""
 
     def round(self, number: int) -> None:
-        """Each kind of payment once. Those that only the lock holds apart are raced for."""
-        user, token = f"user:{random.randrange(USERS)}", f"{self.life}-{number}"
-        shared = f"at-{int(time.time() * 20)}"
+        """Each kind of payment once, at the same tick and in the same order as other workers."""
+        tick = int(time.time() / TICK) + 1
+        time.sleep(max(0, tick * TICK - time.time()))
+        user, token, shared = f"user:{tick % USERS}", f"{self.life}-{number}", f"at-{tick}"
         coins = self.coins
         calls: list[Callable[[], Receipt]] = [
             lambda: coins.award_once(user, 15, "once", "forever", subject=shared),
@@ -103,7 +107,7 @@ class Worker:
             lambda: coins.award(user, 9, "shared", idempotency_key=shared),
             lambda: coins.spend(user, 30, "shop", idempotency_key=f"{token}-order"),
         ]
-        for call in random.sample(calls, len(calls)):
+        for call in random.Random(tick).sample(calls, len(calls)):
             self.acknowledge(self.repeated(call))
         self.with_work(user, token)
 
