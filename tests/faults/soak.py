@@ -80,13 +80,16 @@ KINDS = {
 
 @contextmanager
 def _job(kind: Any, database: str, **options: Any) -> Iterator[tuple[Server, Job]]:
-    with folder() as where, running(kind(where, fsync=True)) as server:
-        with tempfile.TemporaryDirectory() as name:
-            yield server, Job(server.url(database), f"{name}/acks", options=options)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        folder() as where,
+        running(kind(where, fsync=True)) as server,
+    ):
+        yield server, Job(server.url(database), f"{name}/acks", options=options)
 
 
 def _strike(
-    job: Job, seconds: float, strike: Callable[[Crew], object], more: int = 5
+    job: Job, seconds: float, strike: Callable[[Crew], object], more: int = 25
 ) -> tuple[int, Verdict]:
     """Strike for ``seconds``; how often, and what is left."""
     end, struck = time.monotonic() + seconds, 0
@@ -101,20 +104,24 @@ def _strike(
     return struck, verdict
 
 
+def _lines(name: str, struck: int, verdict: Verdict) -> Iterator[str]:
+    lost, doubled, faults = map(len, verdict[1:])
+    yield f"{name:<28} {struck:>7} {verdict.acknowledged:>13} {lost:>5} {doubled:>8} {faults:>7}"
+    yield from itertools.islice(itertools.chain(*verdict[1:]), 10)
+
+
 def main() -> None:
+    """Run the kinds that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each kind")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of: {', '.join(KINDS)}")
     given = parser.parse_args()
-    print(HEAD)
     clean = True
+    print(HEAD)  # noqa: T201
     for name in given.kinds or KINDS:
         struck, verdict = KINDS[name](given.seconds)
         clean = clean and verdict.is_clean
-        figures = [verdict.acknowledged, *map(len, verdict[1:])]
-        print(f"{name:<28} {struck:>7} {figures[0]:>13} {figures[1]:>5} {figures[2]:>8} {figures[3]:>7}")
-        for problem in itertools.islice(itertools.chain(*verdict[1:]), 10):
-            print(f"    {problem}")
+        print("\n".join(_lines(name, struck, verdict)), flush=True)  # noqa: T201
     sys.exit(not clean)
 
 
