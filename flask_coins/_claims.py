@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,16 +38,20 @@ class Claim:
         return [period.label, *(f"{period.label}#{n}" for n in range(2, self.limit + 1))]
 
     @cached_property
-    def known_names(self) -> list[str]:
-        """The names of this period, and of those a traveller may have been paid for already."""
-        period, names = self.period, self.names(self.period)
+    def known_periods(self) -> list[Period]:
+        """This period, and those that a traveller may have been paid for already."""
+        periods = [self.period]
         for _ in range(self.window.ahead):
-            following = self.window.period(period.end, self.zone)
+            following = self.window.period(periods[-1].end, self.zone)
             if following is None:
                 break
-            period = following
-            names += self.names(period)
-        return names
+            periods.append(following)
+        return periods
+
+    @cached_property
+    def known_names(self) -> list[str]:
+        """The names of those periods."""
+        return [name for period in self.known_periods for name in self.names(period)]
 
     def refuses(self, paid: Sequence[Paid], period: Period | None = None) -> bool:
         """Whether ``paid`` fills the period, by payments since its start or by its own names."""
@@ -62,8 +66,34 @@ class Claim:
         taken = {row.once_key for row in paid}
         return next((name for name in self.names(self.period) if name not in taken), None)
 
-    def opens_at(self, paid: Sequence[Paid], now: datetime) -> datetime | None:
-        """The first instant (aware UTC) from ``now`` at which the window pays, or None."""
+    def opens_at(
+        self,
+        paid: Sequence[Paid],
+        now: datetime,
+        named: Callable[[Claim], Iterable[Paid]] = lambda claim: (),
+    ) -> datetime | None:
+        """The first instant (aware UTC) from ``now`` at which the window pays, or None.
+
+        ``named`` answers with the rows that bear a claim's known names. It is asked where the clock was
+        put back behind payments, so that the window opens beyond the names in ``paid``.
+        """
+        rows = list(paid)
+        while True:
+            opens = self._opens_at(rows, now)
+            later = self._beyond(opens)
+            fresh = set(named(later)).difference(rows) if later else None
+            if not fresh:
+                return opens
+            rows += fresh
+
+    def _beyond(self, opens_at: datetime | None) -> Claim | None:
+        """The claim at ``opens_at``, where others than the known names may be taken by then."""
+        if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-1].end:
+            return None
+        period = self.window.period(opens_at, self.zone)
+        return replace(self, period=period) if period else None
+
+    def _opens_at(self, paid: Sequence[Paid], now: datetime) -> datetime | None:
         if not self.refuses(paid):
             return max(now, self.period.start)
         if isinstance(self.window, Rolling):

@@ -97,18 +97,18 @@ class Ledger:
             write = Write(session, self.table, movement)
             paid = write.look(claim)
             if claim.refuses(paid):
-                return _already(movement, claim, paid, write.before)
+                return _already(write, claim, paid, write.before)
             if (refusal := write.limits.refusal()) is not None:
                 return refusal
             account = write.earn(claim.free_name(paid))
             if write.moved:
                 paid = write.look_again(claim, paid)
             if claim.refuses(paid):
-                return _already(movement, claim, paid, write.take_back(account))
+                return _already(write, claim, paid, write.take_back(account))
             if (refusal := write.settle_limits(account)) is not None:
                 return refusal
             mine = Paid(0, movement.now, claim.free_name(paid))
-            next_at = claim.opens_at([*paid, mine], movement.now)
+            next_at = claim.opens_at([*paid, mine], movement.now, write.named)
             return write.entered(account, Outcome.AWARDED, mine.once_key, next_at)
 
     def transfer(
@@ -223,10 +223,9 @@ def _short(write: Write) -> InsufficientCoins:
     )
 
 
-def _already(movement: Movement, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:
-    return movement.receipt(
-        Outcome.ALREADY, balance=account.balance, next_at=claim.opens_at(paid, movement.now)
-    )
+def _already(write: Write, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:
+    next_at = claim.opens_at(paid, write.movement.now, write.named)
+    return write.movement.receipt(Outcome.ALREADY, balance=account.balance, next_at=next_at)
 
 
 def _replayed(movement: Movement, first: Entry, account: Account) -> Receipt:

@@ -116,6 +116,11 @@ class Reader:
         look = sql.look(len(claim.known_names), newest=False)
         return sql.split(self._rows(session, look, params | sql.claimed(claim)))[1]
 
+    def named(self, session: Session, params: dict[str, Any], claim: Claim) -> list[Paid]:
+        """The rows that bear one of the names that ``claim`` knows, unlocked."""
+        rows = sql.named(len(claim.known_names))
+        return [Paid(*each) for each in self._rows(session, rows, params | sql.claimed(claim))]
+
 
 class UserKey(FunctionElement[str]):
     """A host's user key as the text that the tables keep, in SQL: integers and UUIDs too."""

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,8 @@ def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
     claim = Claim(window, zone, period, rule.limit)
     paid = state.reader.paid(state.session, movement.params(), claim)
     if claim.refuses(paid):
-        return replace(listed, state="paid", opens_at=claim.opens_at(paid, now))
+        named = partial(state.reader.named, state.session, movement.params())
+        return replace(listed, state="paid", opens_at=claim.opens_at(paid, now, named))
     return listed
 
 

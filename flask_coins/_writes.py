@@ -110,6 +110,12 @@ class Write:
         newer = self.connection.execute(sql.PAID_SINCE, self.since_seen())
         return list({row.id: row for row in (*paid, *(Paid(*each) for each in newer))}.values())
 
+    def named(self, claim: Claim) -> list[Paid]:
+        """The rows that bear one of the names that ``claim`` knows."""
+        rows = sql.named(len(claim.known_names))
+        found = self.connection.execute(rows, self.params | sql.claimed(claim))
+        return [Paid(*each) for each in found]
+
     def _look(self, claim: Claim) -> tuple[Any, list[Paid]]:
         look = sql.look(len(claim.known_names), self.mysql)
         return sql.split(self.connection.execute(look, self.params))
