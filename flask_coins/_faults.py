@@ -47,6 +47,11 @@ def is_transient(error: BaseException) -> bool:
     return code in _POSTGRESQL_TRANSIENT or any(words in text for words in _SQLITE_TRANSIENT)
 
 
+def is_deadlock(error: sa_exc.DBAPIError) -> bool:
+    """Whether MariaDB has given up the whole transaction, and not the statement alone."""
+    return bool(_code(error) == 1213)
+
+
 def repeated(attempt: Callable[[], T], times: int = ATTEMPTS) -> T:
     """What ``attempt()`` returns; called up to ``times`` times, as long as its error is transient.
 

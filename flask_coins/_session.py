@@ -8,9 +8,13 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from ._faults import is_deadlock
 from ._statements import OWN
+from .errors import CoinsError
 from .results import Hold, Receipt
 
 WAITING = "flask_coins.waiting"
@@ -20,6 +24,13 @@ CONNECTIONS = "flask_coins.connections"
 _watched: WeakSet[Any] = WeakSet()
 _engines: WeakSet[Engine] = WeakSet()
 _written_by_host: WeakSet[Connection] = WeakSet()
+_taken_back: WeakSet[Connection] = WeakSet()
+"""Those whose transaction the database has ended with an error."""
+_PASSED_OVER = """\
+A statement failed, and with it the database has taken back this transaction's coins: roll back after \
+such an error, or put what may fail into db.session.begin_nested()."""
+_FAILED = 3
+"""libpq's PQTRANS_INERROR, as psycopg and psycopg2 give it."""
 _READS = re.compile(
     r"""(?: \s | \( | --[^\n]*\n | /\*.*?\*/ )*
     (?: (?:SELECT|VALUES|SHOW|PRAGMA|EXPLAIN|SET|SAVEPOINT|RELEASE|ROLLBACK|BEGIN) \b
@@ -89,6 +100,7 @@ def watch(sessions: Any) -> None:
         return
     _watched.add(sessions)
     event.listen(sessions, "after_begin", _begun)
+    event.listen(sessions, "before_commit", _committing)
     event.listen(sessions, "after_commit", _committed)
     event.listen(sessions, "after_transaction_end", _ended)
 
@@ -98,9 +110,11 @@ def _begun(session: Session, transaction: SessionTransaction, connection: Connec
         return
     session.info.setdefault(CONNECTIONS, []).append(connection)
     _written_by_host.discard(connection)
+    _taken_back.discard(connection)
     if connection.engine not in _engines:
         _engines.add(connection.engine)
         event.listen(connection.engine, "before_cursor_execute", _executing)
+        event.listen(connection.engine, "handle_error", _failing)
 
 
 def _executing(
@@ -108,6 +122,32 @@ def _executing(
 ) -> None:
     if not _READS.match(statement) and not context.execution_options.get(OWN):
         _written_by_host.add(connection)
+
+
+def _failing(context: ExceptionContext) -> None:
+    """Note an error with which SQLite or MariaDB has ended the transaction, not the statement alone."""
+    connection, error = context.connection, context.sqlalchemy_exception
+    if connection is None or not isinstance(error, DBAPIError):
+        return
+    if context.dialect.name == "sqlite":
+        ended = not getattr(connection.connection.dbapi_connection, "in_transaction", True)
+    else:
+        ended = is_deadlock(error)
+    if ended:
+        _taken_back.add(connection)
+
+
+def _committing(session: Session) -> None:
+    """Refuse a commit that would tell of coins which are not there."""
+    if has_entries(session) and any(map(_is_taken_back, session.info.get(CONNECTIONS, ()))):
+        raise CoinsError(_PASSED_OVER)
+
+
+def _is_taken_back(connection: Connection) -> bool:
+    # PostgreSQL's COMMIT answers a failed transaction with a rollback, and no error.
+    raw = connection.connection.dbapi_connection
+    status = getattr(getattr(raw, "info", None), "transaction_status", None)
+    return connection in _taken_back or status == _FAILED
 
 
 def _committed(session: Session) -> None:
