@@ -186,7 +186,7 @@ class PgBouncer(Server):
 
     user = "postgres"
 
-    def __init__(self, folder: Path, behind: PostgreSQL, connections: int = 4) -> None:
+    def __init__(self, folder: Path, behind: PostgreSQL, connections: int = 8) -> None:
         super().__init__(folder)
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n* = host=127.0.0.1 port={behind.port} user=postgres\n"
