@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Barrier
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError
 
-from flask_coins import Coins, CoinsRetry, InsufficientCoins, Receipt
+from flask_coins import Coins, CoinsRetry, InsufficientCoins, Receipt, award_once
 from tests.databases import SERVERS
-from tests.races import Racers, reconcile
+from tests.races import Call, Racers, reconcile
 
 USERS = [f"racer:{number}" for number in range(15)]
 
@@ -44,12 +48,12 @@ def prize(coins: Coins, user: str) -> Receipt:
     return coins.award_once(user, 15, "prize", "day")
 
 
-def prize_at_last(coins: Coins, user: str) -> Receipt:
+def at_last(call: Call, coins: Coins, user: str) -> Receipt:
     """Repeat the whole transaction, its commit included, until it is through."""
     session = current_app.extensions["sqlalchemy"].session
     while True:
         try:
-            receipt = prize(coins, user)
+            receipt = call(coins, user)
             session.commit()
         except (CoinsRetry, OperationalError):
             session.rollback()
@@ -79,7 +83,9 @@ def test_at_strict_levels_who_loses_is_told_to_retry(
 def test_retries_come_through_at_strict_levels(
     app: Flask, db: SQLAlchemy, racers: Racers, database_url: str, options: dict[str, Any]
 ) -> None:
-    answers = racers.race(database_url, [prize_at_last], USERS, SQLALCHEMY_ENGINE_OPTIONS=options)
+    answers = racers.race(
+        database_url, [partial(at_last, prize)], USERS, SQLALCHEMY_ENGINE_OPTIONS=options
+    )
     assert Counter(said for _, said in answers) == {"awarded": 15, "already": 105}
     with app.app_context(), db.engine.connect() as connection:
         assert reconcile(connection) == []
@@ -176,5 +182,140 @@ def test_a_deadlock_within_a_savepoint_is_one_to_repeat(
     with ThreadPoolExecutor() as pool:
         said = sorted(pool.map(cross, [("ann", "bob"), ("bob", "ann")]))
     assert said == ["CoinsRetry", "paid"]
+    with app.app_context(), db.engine.connect() as connection:
+        assert reconcile(connection) == []
+
+
+# -- what the extension repeats by itself, its commit included ------------------------------------
+
+GOAL = award_once(15, "goal", "day")
+
+
+def visit(coins: Coins, user: str) -> Receipt:
+    """A decorated view, in an app context of its own as a request's is."""
+    with current_app.app_context():
+        g.user = user
+        GOAL(lambda: "done")()
+        return cast("Receipt", g.coins_receipts[0])
+
+
+def command(coins: Coins, user: str) -> Any:
+    """``flask coins award``, in this process."""
+    args = ["coins", "award", user, "15", "--once", "day", "--reason", "goal", "--json"]
+    result = current_app.test_cli_runner().invoke(args=args)
+    assert result.exit_code == 0, result.output
+    return SimpleNamespace(outcome=json.loads(result.output)["outcome"])
+
+
+@each(STRICT)
+@pytest.mark.parametrize("call", [visit, command])
+def test_a_view_and_the_command_line_repeat_what_is_theirs(
+    app: Flask, racers: Racers, database_url: str, options: dict[str, Any], call: Any
+) -> None:
+    answers = racers.race(database_url, [call], USERS, SQLALCHEMY_ENGINE_OPTIONS=options)
+    assert Counter(said for _, said in answers) == {"awarded": 15, "already": 105}
+
+
+@pytest.fixture
+def pivot(make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins) -> Flask:
+    """A SERIALIZABLE host; what has read all and then pays cannot be serialized, at the commit."""
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS={"isolation_level": "SERIALIZABLE"})
+
+    def interfere(session: Any) -> None:
+        with db.engine.begin() as other:
+            other.exec_driver_sql("SELECT * FROM coin_balance").all()
+            other.exec_driver_sql("INSERT INTO host_note VALUES ('other')")
+
+    with app.app_context():
+        coins.award("eve", 1)
+        db.session.execute(sa.text("CREATE TABLE host_note (text VARCHAR(40))"))
+        db.session.commit()
+        sa.event.listen(db.session, "before_commit", interfere, once=True)
+    return app
+
+
+def read_all(db: SQLAlchemy) -> None:
+    db.session.execute(sa.text("SELECT * FROM host_note")).all()
+
+
+def test_a_view_that_only_read_is_paid_though_its_first_commit_failed(
+    pivot: Flask, db: SQLAlchemy, database_url: str, coins: Coins
+) -> None:
+    if not database_url.startswith("postgresql"):
+        pytest.skip("elsewhere nothing is found out at the commit")
+    commits: list[Any] = []
+
+    @GOAL
+    def view() -> str:
+        read_all(db)
+        return "done"
+
+    with pivot.app_context():
+        sa.event.listen(db.engine, "commit", commits.append)
+        g.user = "ann"
+        view()
+        assert [receipt.outcome for receipt in g.coins_receipts] == ["awarded"]
+    assert len(commits) == 3  # the other's, the one that failed, and the last
+
+
+def test_a_view_with_work_is_told_to_repeat_it_where_its_commit_failed(
+    pivot: Flask, db: SQLAlchemy, database_url: str, coins: Coins
+) -> None:
+    if not database_url.startswith("postgresql"):
+        pytest.skip("elsewhere nothing is found out at the commit")
+
+    @GOAL
+    def view() -> str:
+        read_all(db)
+        db.session.execute(sa.text("INSERT INTO host_note VALUES ('mine')"))
+        return "done"
+
+    with pivot.app_context():
+        g.user = "ann"
+        with pytest.raises(CoinsRetry):
+            view()
+        notes = db.session.execute(sa.text("SELECT text FROM host_note"))
+        assert list(notes.scalars()) == ["other"]
+        assert coins.balance("ann") == 0
+        view()
+        assert coins.balance("ann") == 15
+
+
+# -- spending, and keys ----------------------------------------------------------------------------
+
+
+def purchase(coins: Coins, user: str) -> Receipt:
+    return coins.spend(user, 3, "shop")
+
+
+def gift(coins: Coins, user: str) -> Receipt:
+    return coins.award(user, 10, "gift", idempotency_key="gift-1")
+
+
+@each({name: [*QUIET[name], *STRICT[name]] for name in QUIET})
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [(purchase, {"spent": 4, "InsufficientCoins": 4}), (gift, {"awarded": 1, "replayed": 7})],
+)
+def test_spends_and_keys_are_exact_at_every_level(
+    app: Flask,
+    db: SQLAlchemy,
+    coins: Coins,
+    racers: Racers,
+    database_url: str,
+    options: dict[str, Any],
+    call: Call,
+    said: dict[str, int],
+) -> None:
+    users = USERS[:6]
+    with app.app_context():
+        for user in users:
+            coins.award(user, 14, "start")
+        db.session.commit()
+    calls = [partial(at_last, call)]
+    answers = racers.race(database_url, calls, users, SQLALCHEMY_ENGINE_OPTIONS=options)
+    assert Counter(outcome for _, outcome in answers) == {
+        outcome: times * len(users) for outcome, times in said.items()
+    }
     with app.app_context(), db.engine.connect() as connection:
         assert reconcile(connection) == []

@@ -51,7 +51,9 @@ def test_it_is_exact_behind_pgbouncer(racers: Racers, url: str, level: str) -> N
         if level == "SERIALIZABLE":
             assert said.keys() <= {*SAID[call.__name__], "CoinsRetry", "lost at commit"}
         else:
-            assert {word: times // len(USERS) for word, times in said.items()} == SAID[call.__name__]
+            assert {word: times // len(USERS) for word, times in said.items()} == SAID[
+                call.__name__
+            ]
     engine = sa.create_engine(url, **AS_THE_DOCS_SAY)  # type: ignore[arg-type]
     with engine.connect() as connection:
         assert reconcile(connection) == []
