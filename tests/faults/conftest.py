@@ -9,7 +9,7 @@ import pytest
 from tests.databases import SERVERS
 from tests.private import MariaDB, PgBouncer, PostgreSQL, Server, folder, running
 
-NEED_SERVERS = ["test_restarts.py", "test_pgbouncer.py"]
+NEED_SERVERS = ["test_restarts.py", "test_pgbouncer.py", "test_disk_full_postgresql.py"]
 collect_ignore = [] if SERVERS else NEED_SERVERS
 
 
