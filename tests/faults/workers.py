@@ -98,7 +98,7 @@ class Worker:
         tick = int(time.time() / TICK) + 1
         time.sleep(max(0, tick * TICK - time.time()))
         user, token, shared = f"user:{tick % USERS}", f"{self.life}-{number}", f"at-{tick}"
-        coins = self.coins
+        coins, other = self.coins, f"user:{(tick + 1) % USERS}"
         calls: list[Callable[[], Receipt]] = [
             lambda: coins.award_once(user, 15, "once", "forever", subject=shared),
             lambda: coins.award_once(user, 15, "rolling", timedelta(days=1), subject=shared),
@@ -106,6 +106,7 @@ class Worker:
             lambda: coins.award(user, 9, "gift", idempotency_key=token),
             lambda: coins.award(user, 9, "shared", idempotency_key=shared),
             lambda: coins.spend(user, 30, "shop", idempotency_key=f"{token}-order"),
+            lambda: coins.transfer(user, other, 2, idempotency_key=f"{token}-present")[0],
         ]
         for call in random.Random(tick).sample(calls, len(calls)):
             self.acknowledge(self.repeated(call))
@@ -202,6 +203,8 @@ def _doubled(log: Any, texts: list[str]) -> Iterator[str]:
     halves = Counter(texts) - Counter(row.subject for row in log if row.reason == "note")
     halves += Counter(row.subject for row in log if row.reason == "note") - Counter(texts)
     yield from (f"half of {token}" for token in halves)
+    if unequal := sum(row.amount for row in log if row.reason == "transfer"):
+        yield f"half of a transfer: {unequal}"
 
 
 def prepare(job: Job) -> Flask:
