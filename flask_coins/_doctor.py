@@ -15,7 +15,25 @@ from sqlalchemy.exc import DBAPIError
 from . import _install, _settings, _wiring
 from ._install import TABLES
 from ._state import State
+from ._statements import MYSQL_FAMILY
 from .errors import CoinsError, CoinsWarning
+
+_BLOCK = sa.text(
+    "SELECT seqcache FROM pg_sequence JOIN pg_depend ON objid = seqrelid"
+    " WHERE refobjid = to_regclass('coin_log') AND refobjsubid > 0"
+)
+_IN_BLOCKS = (
+    "coin_log draws ids in blocks of {}, so a user's entries are not in the order of their ids:"
+    " run 'ALTER SEQUENCE coin_log_id_seq CACHE 1', and reconnect."
+)
+_STORAGE = sa.text(
+    "SELECT table_name, engine FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND engine <> 'InnoDB' AND table_name IN :names"
+).bindparams(sa.bindparam("names", expanding=True))
+_NO_TRANSACTIONS = (
+    "The table {0} is of the engine {1}, which has no transactions:"
+    " run 'ALTER TABLE {0} ENGINE = InnoDB'."
+)
 
 
 class Check(NamedTuple):
@@ -123,6 +141,18 @@ def _lacking(inspector: sa.Inspector, table: sa.Table) -> list[str]:
     ]
 
 
+def _storage_faults(state: State) -> list[str]:
+    """What the promises rest on, as far as the engine tells; SQLite has no choice to make."""
+    connection = state.session.connection(bind_arguments={"clause": state.table})
+    if connection.dialect.name == "postgresql":
+        size = connection.scalar(_BLOCK)
+        return [] if size in (None, 1) else [_IN_BLOCKS.format(size)]
+    if connection.dialect.name not in MYSQL_FAMILY:
+        return []
+    rows = connection.execute(_STORAGE, {"names": [table.name for table in TABLES]})
+    return [_NO_TRANSACTIONS.format(*row) for row in rows]
+
+
 def _revision_faults(state: State) -> list[str]:
     """Nothing where there is no Flask-Migrate: such a host makes its tables in its own way."""
     if "migrate" not in state.app.extensions:
@@ -145,6 +175,7 @@ _LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
     ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
     ("user", "The current user can be told.", _wiring.unknown_user),
     ("tables", "Every table is there, with its columns and indexes.", _table_faults),
+    ("storage", "The database keeps transactions, and the order of ids.", _storage_faults),
     (
         "revisions",
         "No revision is missing, still to be run or, as far as git can tell, uncommitted.",

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ._claims import Claim, Paid
 from ._models import balances, budgets, log
+from .errors import CoinsError
 from .results import Entry
 
 OWN = "flask_coins"
@@ -23,6 +24,11 @@ N = sa.bindparam("n", type_=sa.BigInteger)
 NOW = sa.bindparam("now", type_=balances.c.updated_at.type)
 ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 MYSQL_FAMILY = ("mysql", "mariadb")
+_MODULES: dict[str, Any] = {
+    "postgresql": postgresql,
+    "sqlite": sqlite,
+    **dict.fromkeys(MYSQL_FAMILY, mysql),
+}
 
 
 def same(table: sa.Table, *names: str) -> list[sa.ColumnElement[bool]]:
@@ -215,7 +221,11 @@ def open_budget(dialect: str) -> Any:
 
 def insert_for(dialect: str, table: sa.Table) -> Any:
     """The INSERT of an engine, which knows what to do where the row is there already."""
-    module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
+    module = _MODULES.get(dialect)
+    if module is None:
+        raise CoinsError(
+            f"Flask-Coins knows SQLite, PostgreSQL, MariaDB and MySQL, and not {dialect!r}."
+        )
     return module.insert(table)
 
 

@@ -14,6 +14,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ._faults import roll_back
 from ._session import has_work
 from .results import Outcome, Receipt
 
@@ -57,4 +58,4 @@ def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
 def _restore(session: Session | None, error: Exception) -> None:
     """Make the session usable again where ``error`` has spoilt its transaction."""
     if session is not None and (isinstance(error, DBAPIError) or not session.is_active):
-        session.rollback()
+        roll_back(session)

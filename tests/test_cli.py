@@ -339,7 +339,10 @@ def test_doctor_says_what_it_looked_at(run: Run) -> None:
     names = [line.split()[:2] for line in result.stdout.splitlines()]
     assert names == [
         ["ok", name]
-        for name in ("extension", "settings", "rules", "routes", "user", "tables", "revisions")
+        for name in (
+            *("extension", "settings", "rules", "routes", "user", "tables", "storage"),
+            "revisions",
+        )
     ]
     assert document(run("doctor", "--json"))["ok"] is True
 
