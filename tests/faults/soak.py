@@ -117,11 +117,11 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of: {', '.join(KINDS)}")
     given = parser.parse_args()
     clean = True
-    print(HEAD)  # noqa: T201
+    print(HEAD)
     for name in given.kinds or KINDS:
         struck, verdict = KINDS[name](given.seconds)
         clean = clean and verdict.is_clean
-        print("\n".join(_lines(name, struck, verdict)), flush=True)  # noqa: T201
+        print("\n".join(_lines(name, struck, verdict)), flush=True)
     sys.exit(not clean)
 
 
