@@ -24,6 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _ABSENT = object()
 
+FORGOTTEN = "forgotten:"
+"""How the ids of people begin who were erased. Nobody else's may."""
+
 _DEEPEST = 31
 """What MariaDB takes for JSON is no deeper."""
 
@@ -128,11 +131,22 @@ def is_anonymous(user: Any) -> bool:
     return user is None or getattr(user, "is_authenticated", True) is False
 
 
-def user_id(user: Any) -> str:
+def user_id(user: Any, *, forgotten: bool = False) -> str:
     """The id of ``user`` as text; a pending object is flushed to get one, nothing else runs SQL.
 
-    A ``coins_id`` alone decides where there is one: beside it, no other id is asked for.
+    A ``coins_id`` alone decides where there is one: beside it, no other id is asked for. One of a
+    person who was erased is refused, unless ``forgotten`` may be looked at.
     """
+    found = _user_id(user)
+    if found.startswith(FORGOTTEN) and not forgotten:
+        raise InvalidInput(
+            f"{found!r} is the id of somebody who was erased: no coins are moved there. Ids of your own"
+            f" may not begin with {FORGOTTEN!r}."
+        )
+    return found
+
+
+def _user_id(user: Any) -> str:
     if type(user) is int or type(user) is str:
         return text(_plain(user), "A user id", 64)
     user = _unwrapped(user)
@@ -159,7 +173,7 @@ def user_ids(users: Any) -> list[str]:
     """The ids of several users; a text is one user, not a list of its characters."""
     if isinstance(users, str | bytes) or not isinstance(users, Iterable):
         raise InvalidInput(f"users is a list or another iterable of users, not {shown(users)}.")
-    return [user_id(user) for user in users]
+    return [user_id(user, forgotten=True) for user in users]
 
 
 def function(value: F, name: str) -> F:

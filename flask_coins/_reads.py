@@ -20,7 +20,7 @@ class Balances(dict[str, int]):
     """Balances by the text of the id; asked with an int, a UUID or an object, it finds them too."""
 
     def __missing__(self, user: Any) -> int:
-        key = _checks.user_id(user)
+        key = _checks.user_id(user, forgotten=True)
         if key is user or key not in self:
             raise KeyError(user)
         return self[key]

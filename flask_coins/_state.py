@@ -130,8 +130,9 @@ class State:
         return None
 
     def user_id(self, user: Any) -> str:
-        """The id of ``user``, or of the current user where it is None."""
-        return _checks.user_id(self.current_user() if user is None else user)
+        """The id of ``user``, or of the current user where it is None: one to read of."""
+        user = self.current_user() if user is None else user
+        return _checks.user_id(user, forgotten=True)
 
     # -- direct calls -----------------------------------------------------------------------
 
