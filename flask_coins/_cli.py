@@ -9,9 +9,18 @@ import click
 import sqlalchemy as sa
 from flask import current_app
 
-from . import _adopt, _checks, _doctor, _install, _moves, _old_log, _output, _rewards, _verify
+from . import (
+    _adopt,
+    _checks,
+    _cli_care,  # noqa: F401  # its commands join the group
+    _doctor,
+    _install,
+    _moves,
+    _old_log,
+    _output,
+    _rewards,
+)
 from ._cli_base import as_json_option, coins_cli, committed, currency_option, progress, show
-from ._faults import whole
 from ._models import MAX_AMOUNT
 from ._state import State, current_state
 from .results import Receipt
@@ -172,7 +181,7 @@ def _show_receipt(receipt: Receipt, user: str, as_json: bool) -> None:
 def balance_command(users: tuple[str, ...], currency: str, as_json: bool) -> None:
     """Print what users have, by their ids."""
     state, currency = current_state(), _checks.currency(currency)
-    ids = [_checks.user_id(user) for user in users]
+    ids = _checks.user_ids(users)
     found = state.reader.balances(state.session, ids, currency)
     rows = [{"user": user, "balance": it, "currency": currency} for user, it in found.items()]
     show({"balances": rows}, _output.table(rows, "user", "balance", "currency"), as_json)
@@ -273,22 +282,6 @@ def _balance_column(
     if not table or not column:
         raise click.UsageError(f"--balance is TABLE.COLUMN, such as users.coins, not {given!r}.")
     return _old_log.BalanceColumn(table, user_key, column)
-
-
-@coins_cli.command("verify")
-@as_json_option
-def verify_command(as_json: bool) -> None:
-    """Prove that every balance is the sum of its log. Status 1 if one is not."""
-    state = current_state()
-    with whole(state.session):
-        connection = state.session.connection(bind_arguments={"clause": state.table})
-        balances = _verify.count(connection)
-        with progress(balances, "Verifying") as bar:
-            found = list(_verify.faults(connection, bar.update))
-    rows = [{"user": user, "currency": which, "what": what} for user, which, what in found]
-    text = _output.table(rows, "user", "currency", "what") if rows else "They agree with the log."
-    document = {"ok": not rows, "balances": balances, "faults": rows}
-    show(document, f"Balances checked: {balances}.\n{text}", as_json, failed=bool(rows))
 
 
 @coins_cli.command("doctor")

@@ -1,0 +1,420 @@
+"""The SQL that verification asks with: each statement finds the faults of one kind in one scope.
+
+A statement that names what is wrong answers with ``wrong``, a text to be formatted with its row. Its
+conditions are tried in order, the first that holds is told.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ._models import balances, holds, log
+from ._statements import ZERO
+
+FIGURES = ("balance", "earned", "spent", "held")
+STATUSES = ("open", "captured", "released", "expired")
+Condition = sa.ColumnElement[bool]
+Wrongs = list[tuple[Condition, str]]
+
+
+class Scope(ABC):
+    """A part of the ledger that is looked at on its own."""
+
+    @abstractmethod
+    def owns(self, table: Any) -> Condition:
+        """The condition that picks its users' rows, of any table."""
+
+    def entries(self, table: Any) -> Condition:
+        """The condition that picks its entries, of the log."""
+        return self.owns(table)
+
+    def before(self, entry: Any) -> sa.ColumnElement[Any]:
+        """The ``balance_after`` of the entry before ``entry``, NULL where there is none."""
+        return sa.func.lag(entry.c.balance_after).over(
+            partition_by=(entry.c.user_id, entry.c.currency), order_by=entry.c.id
+        )
+
+    def accounts(self) -> sa.Select[Any]:
+        """Balance rows that differ from the sums of their log, or from their open holds."""
+        return _sums(self)
+
+
+@dataclass(frozen=True)
+class Users(Scope):
+    """All that belongs to those whose ids come behind ``after``, up to ``last``; None is no bound."""
+
+    after: str | None = None
+    last: str | None = None
+
+    def owns(self, table: Any) -> Condition:
+        """The condition that picks their rows, of any table."""
+        user_id = table.c.user_id
+        behind = sa.true() if self.after is None else user_id > self.after
+        return behind if self.last is None else sa.and_(behind, user_id <= self.last)
+
+
+@dataclass(frozen=True)
+class Owner(Scope):
+    """All that belongs to one user, in one currency."""
+
+    user_id: str
+    currency: str
+
+    def owns(self, table: Any) -> Condition:
+        """The condition that picks their rows, of any table."""
+        return both(table, user_id=self.user_id, currency=self.currency)
+
+
+@dataclass(frozen=True)
+class Newer(Scope):
+    """Entries from the id ``first`` up to ``last``, and the balances and holds of their users."""
+
+    first: int
+    last: int
+
+    def entries(self, table: Any) -> Condition:
+        """The condition that picks them, of the log."""
+        return sa.and_(table.c.id >= self.first, table.c.id <= self.last)
+
+    def owns(self, table: Any) -> Condition:
+        """The condition that picks the rows of their users, of any table."""
+        users = sa.select(log.c.user_id).where(self.entries(log))
+        return sa.and_(table.c.user_id.in_(users))
+
+    def before(self, entry: Any) -> sa.ColumnElement[Any]:
+        """The ``balance_after`` of the entry before ``entry``, which may be an older one."""
+        return _newest(entry, lambda earlier: earlier.c.id < entry.c.id)
+
+    def accounts(self) -> sa.Select[Any]:
+        """Balance rows that differ from the newest entry, or from their open holds."""
+        return _lasts(self)
+
+
+@dataclass(frozen=True)
+class Some(Scope):
+    """Those entries of ``whole`` that have one of a few ids."""
+
+    whole: Scope
+    ids: tuple[int, ...]
+
+    def owns(self, table: Any) -> Condition:
+        """The condition that picks them, of the log."""
+        return sa.and_(self.whole.entries(table), table.c.id.in_(self.ids))
+
+
+def chain(scope: Scope) -> sa.Select[Any]:
+    """Entries whose ``balance_after`` is below zero, or not that before plus their own amount."""
+    before = sa.func.coalesce(scope.before(log), 0)  # MariaDB's lag takes no default
+    links = sa.select(log.c.id, before.label("before"), log.c.amount, log.c.balance_after)
+    found = links.where(scope.entries(log)).subquery()
+    after = found.c.balance_after
+    return sa.select(*found.c).where(sa.or_(after != found.c.before + found.c.amount, after < 0))
+
+
+def suspects(scope: Scope, late: datetime | None) -> sa.Select[Any]:
+    """The entries to look at: those with links, and those that are :func:`odd`."""
+    is_odd = sa.or_(*(condition for condition, _ in odd_ones(late)))
+    links = log.c.reverses_id, log.c.counterparty
+    odd = sa.case((is_odd, 1), else_=0).label("odd")
+    found = sa.select(log.c.id, *links, odd).where(scope.entries(log))
+    return found.where(sa.or_(*(link.is_not(None) for link in links), is_odd)).order_by(log.c.id)
+
+
+def owners(scope: Scope) -> sa.Select[Any]:
+    """Whose the entries are."""
+    return sa.select(log.c.id, log.c.user_id, log.c.currency).where(scope.entries(log))
+
+
+def census(scope: Scope) -> sa.Select[Any]:
+    """When each name of a window was claimed for the first time, and for the last."""
+    moments = sa.func.min(log.c.created_at), sa.func.max(log.c.created_at)
+    return (
+        sa.select(log.c.once_key, *moments)
+        .where(scope.entries(log), log.c.once_key.is_not(None))
+        .group_by(log.c.once_key)
+    )
+
+
+def named(scope: Scope, names: Sequence[str]) -> sa.Select[Any]:
+    """The entries that bear one of these names of windows."""
+    columns = (log.c.user_id, log.c.currency, log.c.id, log.c.once_key, log.c.created_at)
+    found = sa.select(*columns).where(scope.entries(log), log.c.once_key.in_(names))
+    return found.order_by(log.c.id)
+
+
+def gaps(scope: Scope, dialect: str) -> sa.Select[Any]:
+    """Entries that bear a further slot of a window, such as ``#3``, without every one before it."""
+    keys = ("user_id", "currency", "reason", "subject")
+    slots = (
+        sa.select(*(log.c[key] for key in keys))
+        .where(scope.entries(log), log.c.once_key.contains("#"))
+        .distinct()
+        .subquery()
+    )
+    name = log.c.once_key
+    position = (sa.func.strpos if dialect == "postgresql" else sa.func.instr)(name, "#")
+    base = sa.case((position > 0, sa.func.substr(name, 1, position - 1)), else_=name)
+    number = sa.func.row_number().over(
+        partition_by=(*(log.c[key] for key in keys), base), order_by=(sa.func.length(name), name)
+    )
+    rows = (
+        sa.select(
+            log.c.user_id, log.c.currency, log.c.id, name, base.label("base"), number.label("n")
+        )
+        .join(slots, sa.and_(*(log.c[key] == slots.c[key] for key in keys)))
+        .where(name.is_not(None))
+        .subquery()
+    )
+    slot = rows.c.base + "#" + sa.cast(rows.c.n, sa.String(20))
+    due = sa.case((rows.c.n == 1, rows.c.base), else_=slot)
+    return sa.select(*rows.c).where(rows.c.once_key != due).order_by(rows.c.id)
+
+
+def odd_ones(late: datetime | None) -> Wrongs:
+    """What an entry shows to be wrong by itself; it should not have been made after ``late``."""
+    empty = sa.or_(log.c.reason == "", log.c.currency == "", log.c.user_id == "")
+    pays = sa.and_(log.c.amount > 0, log.c.reverses_id.is_(None), log.c.counterparty.is_(None))
+    future = [] if late is None else [(log.c.created_at > late, "is of the future: {created_at}")]
+    linked, apart = log.c.transfer_id.is_not(None), log.c.counterparty.is_(None)
+    return [
+        *future,
+        (empty, "has no user, currency or reason"),
+        (
+            sa.and_(log.c.once_key.is_not(None), sa.not_(pays)),
+            "claims the window {once_key!r}, and is no payment",
+        ),
+        (sa.and_(linked, apart), "has the transfer_id {transfer_id}, and no counterparty"),
+        (log.c.counterparty == log.c.user_id, "is a transfer to oneself"),
+        (
+            sa.and_(linked, log.c.amount < 0),
+            "receives {amount} of the transfer {transfer_id}",
+        ),
+        (
+            sa.and_(sa.not_(linked), sa.not_(apart), log.c.amount > 0),
+            "sends {amount} to {counterparty!r}",
+        ),
+    ]
+
+
+def odd(scope: Scope, late: datetime | None) -> sa.Select[Any]:
+    """The entries that are wrong by themselves."""
+    return _wrong(sa.select(*log.c).where(scope.entries(log)), odd_ones(late))
+
+
+def reversals(scope: Scope) -> sa.Select[Any]:
+    """Reversals that do not fit what they reverse."""
+    mine, first, each = log.alias("mine"), log.alias("first"), log.alias("each_one")
+    total = (
+        sa.select(sa.func.sum(each.c.amount))
+        .where(each.c.user_id == mine.c.user_id, each.c.reverses_id == mine.c.reverses_id)
+        .correlate(mine)
+        .scalar_subquery()
+    )
+    found = (
+        sa.select(*mine.c, total.label("total"), first.c.amount.label("whole"))
+        .outerjoin_from(
+            mine,
+            first,
+            sa.and_(first.c.user_id == mine.c.user_id, first.c.id == mine.c.reverses_id),
+        )
+        .where(scope.entries(mine), mine.c.reverses_id.is_not(None))
+    )
+    other_side = sa.func.coalesce(first.c.counterparty, "") != sa.func.coalesce(
+        mine.c.counterparty, ""
+    )
+    of = "reverses entry {reverses_id}, "
+    wrongs: Wrongs = [
+        (first.c.id.is_(None), of + "which this user does not have"),
+        (first.c.currency != mine.c.currency, of + "which is in another currency"),
+        (first.c.reverses_id.is_not(None), of + "which is itself a reversal"),
+        (first.c.id >= mine.c.id, of + "which came later"),
+        (_same_sign(first.c.amount, mine.c.amount), of + "and has the same sign: {amount:+d}"),
+        (sa.func.abs(total) > sa.func.abs(first.c.amount), of + "{whole:+d}: in all {total:+d}"),
+        (other_side, of + "and not with the same other user"),
+    ]
+    return _wrong(found, wrongs)
+
+
+def legs(scope: Scope) -> sa.Select[Any]:
+    """Entries of transfers whose other side is lost, or does not fit."""
+    mine, sent, received = log.alias("mine"), log.alias("sent"), log.alias("received")
+    undone = log.alias("undone")
+    found = (
+        sa.select(*mine.c)
+        .outerjoin_from(mine, sent, both(sent, user_id=mine.c.counterparty, id=mine.c.transfer_id))
+        .outerjoin(received, both(received, user_id=mine.c.counterparty, transfer_id=mine.c.id))
+        .outerjoin(undone, both(undone, user_id=sent.c.user_id, id=sent.c.reverses_id))
+        .where(scope.entries(mine), mine.c.counterparty.is_not(None))
+    )
+    receives = mine.c.transfer_id.is_not(None)
+    half = sa.case((mine.c.reverses_id.is_(None), 0), else_=1) != sa.case(
+        (sent.c.reverses_id.is_(None), 0), else_=1
+    )
+    apart = sa.or_(half, sa.func.coalesce(undone.c.transfer_id, 0) != mine.c.reverses_id)
+    of = "receives the transfer {transfer_id} of {counterparty!r}, "
+    wrongs: Wrongs = [
+        (
+            sa.and_(sa.not_(receives), received.c.id.is_(None)),
+            "was sent to {counterparty!r}, who never received it",
+        ),
+        (sa.and_(receives, sent.c.id.is_(None)), of + "who never sent it"),
+        (sa.and_(receives, sent.c.transfer_id.is_not(None)), of + "which is itself received"),
+        (sa.and_(receives, sent.c.counterparty != mine.c.user_id), of + "who sent it to another"),
+        (
+            sa.and_(
+                receives,
+                sa.or_(sent.c.amount != -mine.c.amount, sent.c.currency != mine.c.currency),
+            ),
+            of + "who sent something else than {amount} {currency}",
+        ),
+        (sa.and_(receives, sent.c.id >= mine.c.id), of + "who sent it later"),
+        (sa.and_(receives, apart), of + "and only one side reverses another transfer"),
+    ]
+    return _wrong(found, wrongs)
+
+
+def ill_holds(scope: Scope) -> sa.Select[Any]:
+    """Holds that contradict themselves, or the entry that captured them."""
+    entry = log.alias("entry")
+    sharing = sa.func.count().over(partition_by=(holds.c.user_id, holds.c.entry_id))
+    mine = sa.select(*holds.c, sharing.label("sharing")).where(scope.owns(holds)).subquery("mine")
+    found = sa.select(*mine.c, entry.c.amount.label("taken")).outerjoin_from(
+        mine, entry, both(entry, user_id=mine.c.user_id, id=mine.c.entry_id)
+    )
+    captured, closed = mine.c.status == "captured", mine.c.closed_at.is_not(None)
+    by = "was captured by entry {entry_id}, "
+    other_thing = sa.or_(
+        *(entry.c[name] != mine.c[name] for name in ("currency", "reason", "subject"))
+    )
+    no_spend = sa.or_(
+        entry.c.amount > 0,
+        entry.c.reverses_id.is_not(None),
+        entry.c.counterparty.is_not(None),
+    )
+    wrongs: Wrongs = [
+        (mine.c.status.not_in(STATUSES), "has the status {status!r}"),
+        (sa.and_(mine.c.status == "open", closed), "is open, and was closed at {closed_at}"),
+        (sa.and_(mine.c.status != "open", sa.not_(closed)), "is {status}, and was never closed"),
+        (sa.and_(sa.not_(captured), mine.c.entry_id.is_not(None)), "is {status}, with an entry"),
+        (
+            sa.and_(mine.c.status == "expired", mine.c.expires_at.is_(None)),
+            "has expired, and was to last for ever",
+        ),
+        (sa.and_(captured, mine.c.entry_id.is_(None)), "was captured by no entry"),
+        (sa.and_(captured, entry.c.id.is_(None)), by + "which this user does not have"),
+        (sa.and_(captured, mine.c.sharing > 1), by + "as another hold was"),
+        (sa.and_(captured, no_spend), by + "which is no spend"),
+        (sa.and_(captured, other_thing), by + "which is for something else"),
+        (
+            sa.and_(captured, -entry.c.amount > mine.c.amount),
+            by + "which takes {taken:+d} of {amount}",
+        ),
+    ]
+    return _wrong(found, wrongs)
+
+
+def _wrong(found: sa.Select[Any], wrongs: Wrongs) -> sa.Select[Any]:
+    """Of the rows ``found``, those of which one of ``wrongs`` is true."""
+    words = sa.case(*((condition, sa.literal(what, sa.String(200))) for condition, what in wrongs))
+    rows = found.add_columns(words.label("wrong")).subquery("found")
+    return sa.select(*rows.c).where(rows.c.wrong.is_not(None)).order_by(rows.c.id)
+
+
+def both(table: Any, **values: Any) -> Condition:
+    """Each column of that name has that value."""
+    return sa.and_(*(table.c[name] == value for name, value in values.items()))
+
+
+def _same_sign(one: Any, other: Any) -> Condition:
+    return sa.or_(sa.and_(one > 0, other > 0), sa.and_(one < 0, other < 0))
+
+
+def _newest(row: Any, *where: Any) -> sa.ColumnElement[Any]:
+    """The ``balance_after`` of the newest entry of the user and currency of ``row``."""
+    earlier = log.alias("earlier")
+    return (
+        sa.select(earlier.c.balance_after)
+        .where(
+            both(earlier, user_id=row.c.user_id, currency=row.c.currency),
+            *(condition(earlier) for condition in where),
+        )
+        .order_by(earlier.c.id.desc())
+        .limit(1)
+        .correlate(row)
+        .scalar_subquery()
+    )
+
+
+def _sums(scope: Scope) -> sa.Select[Any]:
+    """Each balance row beside the sums of its log and holds; any of them may lack the others."""
+    amount = log.c.amount
+    kept = [balances.c[name] for name in FIGURES]
+    logged = [
+        sa.func.sum(amount),
+        sa.func.sum(sa.case((amount > 0, amount), else_=0)),
+        sa.func.sum(sa.case((amount < 0, -amount), else_=0)),
+        ZERO,
+    ]
+    zeros = [ZERO] * 4
+    is_open = holds.c.status == "open"
+    parts = [
+        _part(balances, scope, [sa.literal_column("1"), *kept, *zeros]),
+        _part(log, scope, [ZERO, *zeros, *logged]).group_by(log.c.user_id, log.c.currency),
+        _part(holds, scope, [ZERO, *zeros, *zeros[1:], holds.c.amount]).where(is_open),
+    ]
+    all_of = sa.union_all(*parts).subquery()
+    names = ["rows", *FIGURES, *(f"log_{name}" for name in FIGURES)]
+    sums = {name: sa.func.sum(all_of.c[f"of_{name}"]) for name in names}
+    differ = sa.or_(*(sums[name] != sums[f"log_{name}"] for name in FIGURES))
+    return (
+        sa.select(all_of.c.user_id, all_of.c.currency, *(sums[name].label(name) for name in names))
+        .group_by(all_of.c.user_id, all_of.c.currency)
+        .having(differ)
+        .order_by(all_of.c.user_id, all_of.c.currency)
+    )
+
+
+def _part(table: sa.Table, scope: Scope, figures: list[Any]) -> sa.Select[Any]:
+    names = ["rows", *FIGURES, *(f"log_{name}" for name in FIGURES)]
+    columns = [figure.label(f"of_{name}") for figure, name in zip(figures, names, strict=True)]
+    return sa.select(table.c.user_id, table.c.currency, *columns).where(scope.owns(table))
+
+
+def _lasts(scope: Newer) -> sa.Select[Any]:
+    """The balance rows of the users of ``scope``, beside what their newest entries say."""
+    mine = sa.select(log.c.user_id, log.c.currency).where(scope.entries(log)).distinct().subquery()
+    set_aside = (
+        sa.select(sa.func.coalesce(sa.func.sum(holds.c.amount), 0))
+        .where(
+            both(holds, user_id=mine.c.user_id, currency=mine.c.currency),
+            holds.c.status == "open",
+        )
+        .correlate(mine)
+        .scalar_subquery()
+    )
+    row = [sa.func.coalesce(balances.c[name], 0).label(name) for name in FIGURES]
+    rows = (
+        sa.select(
+            *mine.c,
+            sa.case((balances.c.user_id.is_(None), 0), else_=1).label("rows"),
+            *row,
+            _newest(mine).label("log_balance"),
+            set_aside.label("log_held"),
+        )
+        .outerjoin_from(
+            mine, balances, both(balances, user_id=mine.c.user_id, currency=mine.c.currency)
+        )
+        .subquery()
+    )
+    differ = sa.or_(
+        rows.c.balance != rows.c.log_balance,
+        rows.c.balance != rows.c.earned - rows.c.spent,
+        rows.c.held != rows.c.log_held,
+    )
+    return sa.select(*rows.c).where(differ).order_by(rows.c.user_id, rows.c.currency)
