@@ -40,12 +40,12 @@ def numbers(count: int, name: str) -> sa.Subquery:
     """The numbers from 0 below ``count``, as the column ``n``."""
     ten = sa.union_all(*(sa.select(sa.literal_column(str(n)).label("n")) for n in range(10)))
     found: Any = sa.literal_column("0")
-    tables = []
+    tables: Any = None
     for power in range(len(str(count - 1))):
         digit = ten.subquery(f"{name}{power}")
-        tables.append(digit)
+        tables = digit if tables is None else tables.join(digit, sa.true())
         found = found + digit.c.n * 10**power
-    return sa.select(found.label("n")).select_from(*tables).where(found < count).subquery(name)
+    return sa.select(found.label("n")).select_from(tables).where(found < count).subquery(name)
 
 
 def days(count: int) -> sa.Subquery:
