@@ -19,7 +19,13 @@ from ._claims import Claim, Paid
 from ._faults import whole
 from ._models import log
 from ._writes import Account, Movement, Write
-from .errors import CoinsError, IdempotencyConflict, InsufficientCoins, InvalidAmount
+from .errors import (
+    CoinsError,
+    CoinsRetry,
+    IdempotencyConflict,
+    InsufficientCoins,
+    InvalidAmount,
+)
 from .results import Entry, Outcome, Receipt
 
 
@@ -184,6 +190,8 @@ def _reversed(writes: Sequence[Write], undos: Sequence[Undo]) -> list[Receipt] |
     giver, undo = writes[0], undos[0]
     first, *_ = [write.first_of_key() for write in writes]
     accounts = {write.owner: write.lock() for write in sorted(writes, key=lambda it: it.owner)}
+    if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=True)):
+        raise CoinsRetry("A user of this entry was erased meanwhile: repeat the transaction.")
     first = first or giver.first_of_key_since()
     if first is not None:
         same = undo.resized(undo.amount or abs(first.amount))

@@ -15,7 +15,7 @@ from . import _statements as sql
 from ._budgets import Cap
 from ._claims import Claim, Paid
 from ._limits import Limits
-from .errors import CoinsError
+from .errors import CoinsError, CoinsRetry
 from .results import Entry, Outcome, Receipt
 
 _UNSEEN = "flask_coins.unseen"
@@ -305,7 +305,10 @@ class Write:
     def _locked(self, statement: Any, returns: bool) -> Account | None:
         """What the row holds after ``statement``, and whether it was still as it was looked at."""
         account = self._changed(statement, returns)
-        seen = self.looked and self.before.plus(self.movement.amount) == account
+        expected = self.before.plus(self.movement.amount)
+        if account and (account.earned < expected.earned or account.spent < expected.spent):
+            raise CoinsRetry("This user was erased meanwhile: repeat the transaction.")
+        seen = self.looked and expected == account
         if account is not None and not seen:
             self.moved = True
             self.unseen.setdefault(self.owner, self.seen)
@@ -328,6 +331,12 @@ class Write:
         statement = sql.BY_ID.with_for_update(read=True) if self.mysql else sql.BY_ID
         row = self.connection.execute(statement, {"of_id": entry_id}).one_or_none()
         return sql.entry_of(row) if row else None
+
+    def is_theirs(self, entry: Entry) -> bool:
+        """Whether an entry still has the users that it was read with; the lock is held."""
+        now = self.entry_by_id(entry.id)
+        users = (entry.user_id, entry.counterparty)
+        return now is not None and (now.user_id, now.counterparty) == users
 
     def _entry(self, statement: sa.Select[Any]) -> Entry | None:
         row = self.connection.execute(statement, self.params).one_or_none()

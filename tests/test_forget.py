@@ -21,6 +21,7 @@ from flask_coins._state import current_state
 from flask_coins._verify import examine, faults
 
 from .races import Racers
+from .statements import before
 
 WHO = "ann@example.org"
 
@@ -315,6 +316,66 @@ def test_forgetting_and_transfers_wait_for_one_another_in_order(
 
 def answers_of(answers: Any, said: str) -> int:
     return sum(answer.said == said for answer in answers)
+
+
+def forgotten_meanwhile(app: Flask, db: SQLAlchemy, user: str, words: str) -> Any:
+    """Somebody else forgets ``user`` just before a statement with ``words`` in it."""
+
+    def forget_one() -> None:
+        with app.app_context():
+            assert forget_them(user)
+            db.session.commit()
+
+    def act() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(forget_one).result(timeout=60)
+
+    return before(db.engine, words, act)
+
+
+@pytest.mark.parametrize("who", ["ann", "bob"])
+@pytest.mark.parametrize("what", ["hat", "transfer"])
+def test_what_is_reversed_while_a_side_is_forgotten_is_theirs_or_not_reversed(
+    app: Flask, db: SQLAlchemy, coins: Coins, who: str, what: str
+) -> None:
+    if db_is_sqlite(app, db):
+        pytest.skip("nobody else writes meanwhile")
+    with app.app_context():
+        for user in ("ann", "bob"):
+            coins.award(user, 20, "quest")
+        entry = (
+            coins.spend("ann", 4, "hat") if what == "hat" else coins.transfer("ann", "bob", 4)[0]
+        )
+        db.session.commit()
+        # The first statement of the write itself, behind the look at the entry.
+        with forgotten_meanwhile(app, db, who, "coin_balance.held"):
+            coins.reverse(entry)
+        db.session.commit()
+        assert [*examine(db.session(), log)] == [[]]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_who_is_forgotten_between_look_and_lock_is_somebody_new(
+    app: Flask, db: SQLAlchemy, coins: Coins, limit: int
+) -> None:
+    if db_is_sqlite(app, db):
+        pytest.skip("nobody else writes meanwhile")
+    with app.app_context():
+        for _ in range(limit - 1):
+            coins.award_once("ann", 10, "goal", limit=limit)
+        coins.award("ann", 1)
+        db.session.commit()
+        with forgotten_meanwhile(app, db, "ann", "INSERT INTO coin_balance"):
+            assert coins.award_once("ann", 10, "goal", limit=limit)
+        db.session.commit()
+        assert [*examine(db.session(), log)] == [[]]
+        mine = db.session.scalars(sa.select(log.c.once_key).where(log.c.user_id == "ann")).all()
+        assert mine == ["day:2026-11-22"]
+
+
+def db_is_sqlite(app: Flask, db: SQLAlchemy) -> bool:
+    with app.app_context():
+        return db.engine.dialect.name == "sqlite"
 
 
 def test_two_who_know_one_another_are_forgotten_at_once(
