@@ -19,7 +19,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_coins import Coins, Receipt
 from flask_coins._models import balances, holds, log
 from flask_coins._state import current_state
-from flask_coins._verify import Fault, Since, entries_since, examine, faults
+from flask_coins._verify import Fault, Since, entries_since, examine, faults, newest
 from flask_coins._verify_fix import mend
 from flask_coins._verify_labels import STANDARD_TIME, span
 from flask_coins._verify_statements import Owner
@@ -497,7 +497,7 @@ def test_a_chunk_sees_one_moment(
     if database_url.startswith("sqlite"):
         with db.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    paid = []
+    paid, entries = [], []
 
     def pay() -> None:
         with app.app_context():
@@ -506,12 +506,15 @@ def test_a_chunk_sees_one_moment(
 
     def pay_meanwhile(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
         if "lag(" in statement and not paid:
+            entries.append(newest(connection))
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(pay).result(timeout=60)
+            entries.append(newest(connection))
 
     sa.event.listen(db.engine, "before_cursor_execute", pay_meanwhile)
     assert list(examine(db.session(), log)) == [[]]
     assert paid
+    assert entries == [books.ids["last"]] * 2
 
 
 # -- mending ----------------------------------------------------------------------------------------
