@@ -16,7 +16,7 @@ from ._forget import Forgotten, forget
 from ._state import State, current_state
 from ._verify import Fault, Since
 from ._verify_fix import mend
-from ._verify_statements import Owner
+from ._verify_scopes import Owner
 
 _SHOWN = 1000
 """How many faults are told one by one: a ledger that is all wrong must not fill the memory."""

@@ -18,7 +18,7 @@ from . import _verify_statements as sql
 from ._models import balances, log
 from ._statements import MYSQL_FAMILY
 from ._verify_labels import span
-from ._verify_statements import Newer, Scope, Some, Users
+from ._verify_scopes import FIGURES, Newer, Scope, Some, Users
 
 _AT_ONCE = 1000
 """How many balances a chunk has."""
@@ -201,8 +201,8 @@ def account(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
 def account_faults(row: Any) -> Iterator[Fault]:
     """What a row of ``accounts()`` says against a balance row."""
     user_id, currency = row["user_id"], row["currency"]
-    has = {name: int(row[name] or 0) for name in sql.FIGURES}
-    log_has = {name: int(row.get(f"log_{name}", has[name]) or 0) for name in sql.FIGURES}
+    has = {name: int(row[name] or 0) for name in FIGURES}
+    log_has = {name: int(row.get(f"log_{name}", has[name]) or 0) for name in FIGURES}
     log_has.setdefault("balance", 0)
     if "log_earned" not in row:  # of the newest entry alone: their difference must do
         log_has["earned"] = log_has["balance"] + has["spent"]

@@ -20,7 +20,8 @@ from ._faults import repeated, whole
 from ._models import MAX_AMOUNT, balances, holds
 from ._statements import OWN
 from ._verify import account_faults
-from ._verify_statements import Owner, chain
+from ._verify_scopes import Owner
+from ._verify_statements import chain
 
 REASON = "correction"
 _OPEN = sa.select(sa.func.coalesce(sa.func.sum(holds.c.amount), 0)).where(

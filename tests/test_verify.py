@@ -22,7 +22,7 @@ from flask_coins._state import current_state
 from flask_coins._verify import Fault, Since, entries_since, examine, faults, newest
 from flask_coins._verify_fix import mend
 from flask_coins._verify_labels import STANDARD_TIME, span
-from flask_coins._verify_statements import Owner
+from flask_coins._verify_scopes import Owner
 from flask_coins.windows import Between, Day, Forever, Hour, Month, Week, Window, Year
 
 from .apps import NOON, Clock
