@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from . import _checks, _moves
+from . import _checks, _forget, _moves
+from ._forget import Forgotten
 from ._state import current_state
 from .errors import InvalidAmount
 from .results import Hold, Receipt
@@ -250,6 +251,18 @@ class Moving:
         order of their ids. No signals are sent.
         """
         return _moves.award_many(current_state(), rows)
+
+    def forget(self, user: Any) -> Forgotten:
+        """Erase a person: the id gives way to a random one; subjects, keys and details are wiped.
+
+        Amounts, moments and reasons stay, so that every total does. Open holds are released. The
+        answer says how much was found under the id; it is false where there was nothing. Make sure
+        first that the person can earn no more: what is paid afterwards is a new person's. No signal
+        is sent.
+        """
+        state = current_state()
+        user_id, now = _checks.user_id(user), state.now()
+        return state.repeated(lambda: _forget.forget(state.session, state.table, user_id, now))
 
 
 def _refuse_decoration(name: str, amount: Any, reason: Any) -> None:
