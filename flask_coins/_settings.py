@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from . import _checks
 from ._budgets import budgets
 from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import zone_of
@@ -54,9 +55,16 @@ class Settings:
 
     def _read_budgets(self) -> None:
         try:
-            object.__setattr__(self, "budgets", budgets(self.budgets))
+            found = budgets(self.budgets)
         except InvalidInput as error:
-            raise CoinsError(f"COINS_BUDGETS: {error}.") from error
+            raise CoinsError(f"COINS_BUDGETS{str(error).removesuffix('.')}.") from error
+        for number, budget in enumerate(found):
+            try:
+                _checks.currency(budget.currency)
+                _checks.reason("any" if budget.reason is None else budget.reason)
+            except InvalidInput as error:
+                raise CoinsError(f"COINS_BUDGETS[{number}]: {error}") from error
+        object.__setattr__(self, "budgets", found)
 
     def _has_zone(self) -> bool:
         try:
