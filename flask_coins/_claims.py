@@ -103,6 +103,11 @@ class Claim:
             period = self._after(period, paid)
         return period.start if period else None
 
+    def reopens(self, paid: Sequence[Paid], moment: datetime) -> datetime | None:
+        """The same from a later ``moment`` on, until which something else stands against it."""
+        period = self.window.period(moment, self.zone)
+        return replace(self, period=period).opens_at(paid, moment) if period else None
+
     def _after(self, period: Period, paid: Sequence[Paid]) -> Period | None:
         late = sorted(row.at for row in paid if row.at >= period.start)[-self.limit :]
         if len(late) == self.limit:

@@ -9,6 +9,7 @@ where nothing has moved. Nothing here commits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
@@ -105,14 +106,14 @@ class Ledger:
             if claim.refuses(paid):
                 return _already(write, claim, paid, write.before)
             if (refusal := write.limits.refusal()) is not None:
-                return refusal
+                return _capped(refusal, claim, paid)
             account = write.earn(claim.free_name(paid))
             if write.moved:
                 paid = write.look_again(claim, paid)
             if claim.refuses(paid):
                 return _already(write, claim, paid, write.take_back(account))
             if (refusal := write.settle_limits(account)) is not None:
-                return refusal
+                return _capped(refusal, claim, paid)
             mine = Paid(0, movement.now, claim.free_name(paid))
             next_at = claim.opens_at([*paid, mine], movement.now, write.named)
             return write.entered(account, Outcome.AWARDED, mine.once_key, next_at)
@@ -234,6 +235,13 @@ def _short(write: Write) -> InsufficientCoins:
 def _already(write: Write, claim: Claim, paid: Sequence[Paid], account: Account) -> Receipt:
     next_at = claim.opens_at(paid, write.movement.now, write.named)
     return write.movement.receipt(Outcome.ALREADY, balance=account.balance, next_at=next_at)
+
+
+def _capped(refusal: Receipt, claim: Claim, paid: Sequence[Paid]) -> Receipt:
+    """A refusal by budgets: when they have room again, the window must still pay."""
+    if refusal.next_at is None:
+        return refusal
+    return replace(refusal, next_at=claim.reopens(paid, refusal.next_at))
 
 
 def _replayed(movement: Movement, first: Entry, account: Account) -> Receipt:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _statements as sql
 from ._budgets import APP, Cap
 from .results import Outcome, Receipt
+from .windows import Rolling
 
 if TYPE_CHECKING:
     from ._writes import Write
@@ -27,6 +28,8 @@ class Limits:
         self._own = [cap for cap in caps if cap.budget.per != APP]
         self.shared = sorted((cap for cap in caps if cap.budget.per == APP), key=_row_of)
         """Those that all users share, in the order of their locks."""
+        self._there: set[tuple[str, str, str]] = set()
+        """Whose rows the look has found."""
 
     def refusal(self, again: bool = False) -> Receipt | None:
         """The answer where the payment does not fit, as far as can be seen; else None.
@@ -49,9 +52,8 @@ class Limits:
             if not self._take(cap):
                 for each in taken:
                     self._write.connection.execute(sql.UNMINT, self._row(each))
-                left = cap.budget.most - self._minted(cap)
-                refused = [(max(left, 0), cap.opens_at(self._write.movement.amount, []))]
-                return self._capped(refused)
+                left = cap.budget.most - self._minted(cap, now=True)
+                return self._capped([(max(left, 0), cap.opens_at(self._write.movement.amount, []))])
             taken.append(cap)
         return None
 
@@ -66,19 +68,20 @@ class Limits:
         opens = [moment for _, moment in refused if moment is not None]
         return self._write.movement.receipt(
             Outcome.CAPPED,
-            balance=self._write.before.balance if self._write.looked else None,
+            balance=self._write.balance(),
             left=min(left for left, _ in refused),
             next_at=max(opens) if len(opens) == len(refused) else None,
         )
 
     def _paid(self, cap: Cap, again: bool) -> list[tuple[datetime, int]]:
+        """When the user was paid how much in the window; of a calendar's only the sum is asked."""
         write, of_reason = self._write, cap.budget.reason is not None
+        each = isinstance(cap.budget.window, Rolling)
         params = write.params | {"start": cap.period.start}
         if not (again and write.mysql):
-            return _pairs(write.connection.execute(sql.minted(of_reason, seen=False), params))
-        params |= write.since_seen()
-        params["start"] = cap.period.start
-        seen = write.connection.execute(sql.minted(of_reason, seen=True), params)
+            return _pairs(write.connection.execute(sql.minted(of_reason, each), params))
+        params = write.since_seen() | {"start": cap.period.start}
+        seen = write.connection.execute(sql.minted(of_reason, each, seen=True), params)
         newer = write.connection.execute(sql.minted_since(of_reason), params)
         return _pairs(seen) + _pairs(newer)
 
@@ -87,14 +90,23 @@ class Limits:
         names = {"budget_currency": currency, "budget_reason": reason, "budget_period": period}
         return self._write.params | names | {"most": cap.budget.most}
 
-    def _minted(self, cap: Cap) -> int:
-        return self._write.connection.scalar(sql.BUDGET, self._row(cap)) or 0
+    def _minted(self, cap: Cap, now: bool = False) -> int:
+        """What the app has paid; ``now``: as it is committed, where a snapshot may be older."""
+        look = sql.BUDGET_NOW if now and self._write.mysql else sql.BUDGET
+        found = self._write.connection.scalar(look, self._row(cap))
+        if found is not None:
+            self._there.add(_row_of(cap))
+        return found or 0
 
     def _take(self, cap: Cap) -> bool:
+        """Count the payment if it fits; the row is locked either way.
+
+        A row that is not there is made first: on MariaDB an UPDATE that finds none would lock the
+        gap, and two that did would be a deadlock.
+        """
         connection, row = self._write.connection, self._row(cap)
-        if connection.execute(sql.MINT, row).rowcount:
-            return True
-        connection.execute(sql.open_budget(connection.dialect.name), row)
+        if _row_of(cap) not in self._there:
+            connection.execute(sql.open_budget(connection.dialect.name), row)
         return bool(connection.execute(sql.MINT, row).rowcount)
 
 
@@ -103,4 +115,4 @@ def _row_of(cap: Cap) -> tuple[str, str, str]:
 
 
 def _pairs(rows: Any) -> list[tuple[datetime, int]]:
-    return [(moment, coins) for moment, coins in rows]
+    return [(moment, int(coins)) for moment, coins in rows]

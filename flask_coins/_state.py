@@ -271,7 +271,9 @@ class State:
         ]
         if not found:
             return movement
-        zones = {USER: self.zone(movement.user_id), APP: self._default_zone}
+        theirs = any(budget.per == USER for budget in found)
+        zone = self.zone(movement.user_id) if theirs else self._default_zone
+        zones = {USER: zone, APP: self._default_zone}
         caps = (budget.cap(movement.now, zones[budget.per]) for budget in found)
         return movement._replace(caps=tuple(cap for cap in caps if cap))
 

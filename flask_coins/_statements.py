@@ -160,9 +160,16 @@ _SEEN = sa.bindparam("seen", type_=sa.BigInteger)
 
 
 @lru_cache
-def minted(of_reason: bool, seen: bool) -> sa.Select[Any]:
-    """When a user was paid how much since ``start``; with ``seen`` only up to that entry."""
-    found = sa.select(log.c.created_at, log.c.amount).where(
+def minted(of_reason: bool, each: bool, seen: bool = False) -> sa.Select[Any]:
+    """How much a user was paid since ``start``, and when last; with ``each`` payment by payment.
+
+    With ``seen`` only up to that entry.
+    """
+    columns = (log.c.created_at, log.c.amount)
+    if not each:
+        total = sa.func.coalesce(sa.func.sum(log.c.amount), 0)
+        columns = (sa.func.max(log.c.created_at), total)  # type: ignore[assignment]
+    found = sa.select(*columns).where(
         *same(log, "user_id", "currency", *(["reason"] if of_reason else [])),
         log.c.created_at >= _START,
         *IS_PAYMENT,
@@ -186,6 +193,8 @@ _BUDGET_ROW = [
 _MOST = sa.bindparam("most", type_=sa.BigInteger)
 BUDGET = sa.select(budgets.c.minted).where(*_BUDGET_ROW)
 """What a budget of the app has paid in its window."""
+BUDGET_NOW = BUDGET.with_for_update()
+"""The same as it is committed now; the row is locked."""
 MINT = (
     sa.update(budgets)
     .execution_options(**{OWN: True})

@@ -211,6 +211,12 @@ class Write:
             rows += self.connection.execute(sql.REVERSALS_SINCE, newer)
         return sum({row.id: abs(row.amount) for row in rows}.values())
 
+    def balance(self) -> int:
+        """What the look has shown; read now where there was none."""
+        if self.looked:
+            return self.before.balance
+        return self.connection.scalar(sql.ACCOUNT, self.params) or 0
+
     def take_back(self, account: Account) -> Account:
         """Undo the change of the balance row in the same transaction."""
         self.connection.execute(
