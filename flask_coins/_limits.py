@@ -26,7 +26,7 @@ class Limits:
         self._write = write
         caps = write.movement.caps
         self._own = [cap for cap in caps if cap.budget.per != APP]
-        self.shared = sorted((cap for cap in caps if cap.budget.per == APP), key=_row_of)
+        self.shared = sorted((cap for cap in caps if cap.budget.per == APP), key=row_of)
         """Those that all users share, in the order of their locks."""
         self._there: set[tuple[str, str, str]] = set()
         """Whose rows the look has found."""
@@ -86,7 +86,7 @@ class Limits:
         return _pairs(seen) + _pairs(newer)
 
     def _row(self, cap: Cap) -> dict[str, Any]:
-        currency, reason, period = _row_of(cap)
+        currency, reason, period = row_of(cap)
         names = {"budget_currency": currency, "budget_reason": reason, "budget_period": period}
         return self._write.params | names | {"most": cap.budget.most}
 
@@ -95,7 +95,7 @@ class Limits:
         look = sql.BUDGET_NOW if now and self._write.mysql else sql.BUDGET
         found = self._write.connection.scalar(look, self._row(cap))
         if found is not None:
-            self._there.add(_row_of(cap))
+            self._there.add(row_of(cap))
         return found or 0
 
     def _take(self, cap: Cap) -> bool:
@@ -105,12 +105,13 @@ class Limits:
         gap, and two that did would be a deadlock.
         """
         connection, row = self._write.connection, self._row(cap)
-        if _row_of(cap) not in self._there:
+        if row_of(cap) not in self._there:
             connection.execute(sql.open_budget(connection.dialect.name), row)
         return bool(connection.execute(sql.MINT, row).rowcount)
 
 
-def _row_of(cap: Cap) -> tuple[str, str, str]:
+def row_of(cap: Cap) -> tuple[str, str, str]:
+    """Currency, reason and period of the row that a budget of the app is counted in."""
     return cap.budget.currency, cap.budget.reason or "", str(cap.period.label)
 
 

@@ -14,7 +14,7 @@ from ._state import State
 from ._writes import Movement
 from .errors import InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
-from .windows import Window, parse
+from .windows import Between, Window, parse
 
 _NEEDED = {"user", "amount"}
 _KNOWN = _NEEDED | {
@@ -215,6 +215,10 @@ def _order(state: State, number: int, row: Any) -> tuple[Movement, Window | None
             )
         given = dict(row)
         window, limit = given.pop("window", None), _checks.limit(given.pop("limit", 1))
+        if window is None and "limit" in row:
+            raise InvalidInput("limit needs a window.")
+        if window is not None and "reason" not in row:
+            raise InvalidInput("window needs a reason.")
         if window is not None and given.get("idempotency_key") is not None:
             raise InvalidInput("window and idempotency_key exclude each other: each pays once.")
         arguments = {"reason": "xp_bonus", **given}
@@ -230,6 +234,11 @@ def _payment(state: State, movement: Movement, window: Window | None, limit: int
         if not state.eligible(movement.user_id, movement.reason):
             return None
         return Payment(state.within_budgets(movement))
+    # Known without the statement that would say when it opens.
+    if isinstance(window, Between) and not window.period(
+        movement.now, state.zone(movement.user_id)
+    ):
+        return None
     claim = state.claim(movement, window, limit)
     if isinstance(claim, Receipt):
         return None

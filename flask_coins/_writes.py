@@ -73,12 +73,7 @@ class Write:
     """One movement on one connection, and what its balance row was when it was looked at."""
 
     def __init__(self, session: Session, table: sa.Table, movement: Movement) -> None:
-        self.connection = session.connection(bind_arguments={"clause": table})
-        if self.connection._is_autocommit_isolation():  # noqa: SLF001  # the public way costs SQL
-            raise CoinsError(
-                "Coins need transactions, and this connection commits each statement: do not set the"
-                " isolation level AUTOCOMMIT on the engine or connection that holds them."
-            )
+        self.connection = connection_of(session, table)
         self.dialect = self.connection.dialect
         self.mysql = self.dialect.name in sql.MYSQL_FAMILY
         self.movement = movement
@@ -356,6 +351,17 @@ def free(connection: sa.Connection, params: dict[str, Any], holds: Sequence[int]
         return
     connection.execute(holding.EXPIRE, {"ids": [row.id for row in rows]})
     connection.execute(holding.SET_FREE, params | {"n": sum(row.amount for row in rows)})
+
+
+def connection_of(session: Session, table: sa.Table) -> sa.Connection:
+    """The connection that writes; CoinsError where each statement would be committed by itself."""
+    connection = session.connection(bind_arguments={"clause": table})
+    if connection._is_autocommit_isolation():  # noqa: SLF001  # the public way costs SQL
+        raise CoinsError(
+            "Coins need transactions, and this connection commits each statement: do not set the"
+            " isolation level AUTOCOMMIT on the engine or connection that holds them."
+        )
+    return connection
 
 
 def unseen_in(session: Session) -> dict[tuple[str, str], int]:
