@@ -44,6 +44,7 @@ _BOUGHT = (
         *sql.same(log, "user_id", "reason", "subject"),
         log.c.amount < 0,
         log.c.reverses_id.is_(None),
+        log.c.counterparty.is_(None),
         ~sa.exists().where(_UNDONE.c.user_id == log.c.user_id, _UNDONE.c.reverses_id == log.c.id),
     )
     .order_by(log.c.created_at)

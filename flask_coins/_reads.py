@@ -59,11 +59,14 @@ class Reading:
     def balance_at(self, user: Any, when: datetime, currency: str = "coins") -> int:
         """What ``user`` had at ``when``, an aware datetime: the sum of what had moved by then.
 
-        An entry counts from its ``created_at``, also one that was imported later. Raises
-        :class:`~flask_coins.InvalidInput` for a naive ``when``, else as :meth:`balance`.
+        An entry counts from its ``created_at`` on, also one that was imported later. Raises
+        :class:`~flask_coins.InvalidInput` for a naive ``when`` and for one outside of the years 1001
+        to 9998, else as :meth:`balance`.
         """
         if not isinstance(when, datetime) or when.tzinfo is None:
             raise InvalidInput(f"when is an aware datetime, not {_checks.shown(when)}.")
+        if not 1000 < when.year < 9999:
+            raise InvalidInput(f"when lies in the years 1001 to 9998, not at {when}.")
         state = current_state()
         currency = _checks.currency(currency)
         return state.reader.balance_at(state.session, state.user_id(user), currency, when)
@@ -79,9 +82,10 @@ class Reading:
     ) -> Streak:
         """How many days, weeks, months or years in a row ``user`` was paid for ``reason``.
 
-        A missed one is bridged by a freeze that was bought before it was over: each spend with the
-        reason ``freeze`` and the subject ``reason`` is one, unless it was reversed. It is read from
-        the log as a whole, in the user's zone. :class:`~flask_coins.InvalidInput` for another kind of
+        Payments are those in ``currency``, also if they were reversed. A missed one is bridged by a
+        freeze that was bought before it was over: each spend with the reason ``freeze`` and the
+        subject ``reason``, in any currency, is one, unless it was reversed or a part of it was. It is
+        read from the log as a whole, in the user's zone. :class:`~flask_coins.InvalidInput` for another kind of
         window; raises else as :meth:`balance`.
         """
         state, counted = current_state(), _streaks.dated(parse(window))

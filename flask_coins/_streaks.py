@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, tzinfo
 
 from .errors import InvalidInput
@@ -33,20 +34,15 @@ def streak(
     paid = {_date_of(window, zone, *payment) for payment in payments}
     today = _date_of(window, zone, now, None)
     length = longest = frozen = used = 0
-    first = min(paid, default=today)
-    while first <= max(paid, default=today) or first < today:
-        following = window.following(first)
-        if first in paid:
-            length += 1
-            longest = max(longest, length)
-        elif first < today and not _is_skipped(window, zone, first):
-            ends = window.start(following, zone)
-            bought = sum(moment < ends for moment in freezes)
-            if length and used < bought:
-                used, frozen = used + 1, frozen + 1
-            else:
+    dates = sorted(paid)
+    for first, until in zip(dates, [*dates[1:], today], strict=False):
+        length += 1
+        longest = max(longest, length)
+        for missed in _between(window, zone, first, min(until, today)):
+            if used == bisect_left(freezes, window.start(window.following(missed), zone)):
                 length = frozen = 0
-        first = following
+                break
+            used, frozen = used + 1, frozen + 1
     left = len(freezes) - used
     ends_at = _ends_at(window, zone, today, paid, left) if length else None
     return Streak(length, longest, today in paid, left, frozen, ends_at)
@@ -57,6 +53,15 @@ def _date_of(window: Dated, zone: tzinfo, moment: datetime, once_key: str | None
     return named or window.date_of(moment, zone)
 
 
+def _between(window: Dated, zone: tzinfo, first: date, until: date) -> Iterator[date]:
+    """The periods behind ``first`` and before ``until`` that the calendar of the zone has."""
+    first = window.following(first)
+    while first < until:
+        if not _is_skipped(window, zone, first):
+            yield first
+        first = window.following(first)
+
+
 def _is_skipped(window: Dated, zone: tzinfo, first: date) -> bool:
     """Whether the calendar of the zone has no such period, as Samoa's has no 30 December 2011."""
     return window.start(first, zone) == window.start(window.following(first), zone)
@@ -64,8 +69,8 @@ def _is_skipped(window: Dated, zone: tzinfo, first: date) -> bool:
 
 def _ends_at(window: Dated, zone: tzinfo, today: date, paid: set[date], freezes: int) -> datetime:
     first = today
-    while first in paid:
-        first = window.following(first)
-    for _ in range(freezes):
+    while freezes or first in paid or _is_skipped(window, zone, first):
+        if first not in paid and not _is_skipped(window, zone, first):
+            freezes -= 1
         first = window.following(first)
     return window.start(window.following(first), zone)

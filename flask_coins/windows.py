@@ -160,12 +160,8 @@ class Dated(_Recurring):
         return f"{kind} from {self.starts_at.isoformat('minutes' if whole_minute else 'auto')}"
 
     def _find(self, moment: datetime, zone: tzinfo) -> Period:
-        into_day = datetime.combine(date.min, self.starts_at) - datetime.min
-        first = self._first_date((_reading(moment, zone) - into_day).date())
+        first = self.date_of(moment, zone)
         start, end = self.start(first, zone), self.start(self.following(first), zone)
-        while end <= moment:
-            first = self.following(first)
-            start, end = end, self.start(self.following(first), zone)
         return Period(start, end, first.strftime(self._label))
 
     def start(self, first: date, zone: tzinfo) -> datetime:
@@ -178,17 +174,24 @@ class Dated(_Recurring):
 
     def first_date(self, label: str) -> date | None:
         """The first date of the period with this label; None for a label of another kind."""
-        # A week of ISO 8601 is a date only with a day: Monday.
-        day, its_format = (" 1", " %u") if "%V" in self._label else ("", "")
+        kind, _, name = label.partition(":")
+        if kind != self._label.partition(":")[0]:
+            return None
         try:
-            return datetime.strptime(label + day, self._label + its_format).date()
+            return self._named(name)
         except ValueError:
             return None
 
     def date_of(self, moment: datetime, zone: tzinfo) -> date:
         """The first date of the period that an aware ``moment`` belongs to."""
-        label = self.period(moment, zone).label or ""
-        return self.first_date(label) or date.min
+        into_day = datetime.combine(date.min, self.starts_at) - datetime.min
+        first = self._first_date((_reading(moment, zone) - into_day).date())
+        while self.start(self.following(first), zone) <= moment:
+            first = self.following(first)
+        return first
+
+    @abstractmethod
+    def _named(self, name: str) -> date: ...
 
     @abstractmethod
     def _first_date(self, day: date) -> date: ...
@@ -202,6 +205,9 @@ class Day(Dated):
     _label: ClassVar[str] = "day:%Y-%m-%d"
     _longest: ClassVar[timedelta] = _DAY
 
+    def _named(self, name: str) -> date:
+        return date.fromisoformat(name)
+
     def _first_date(self, day: date) -> date:
         return day
 
@@ -213,6 +219,10 @@ class Week(Dated):
     ahead: ClassVar[int] = 1
     _label: ClassVar[str] = "week:%G-W%V"
     _longest: ClassVar[timedelta] = 7 * _DAY
+
+    def _named(self, name: str) -> date:
+        year, week = name.split("-W")
+        return date.fromisocalendar(int(year), int(week), 1)
 
     def _first_date(self, day: date) -> date:
         return day - day.weekday() * _DAY
@@ -226,6 +236,9 @@ class Month(Dated):
     _label: ClassVar[str] = "month:%Y-%m"
     _longest: ClassVar[timedelta] = 31 * _DAY
 
+    def _named(self, name: str) -> date:
+        return date.fromisoformat(f"{name}-01")
+
     def _first_date(self, day: date) -> date:
         return day.replace(day=1)
 
@@ -237,6 +250,9 @@ class Year(Dated):
     ahead: ClassVar[int] = 1
     _label: ClassVar[str] = "year:%Y"
     _longest: ClassVar[timedelta] = 366 * _DAY
+
+    def _named(self, name: str) -> date:
+        return date(int(name), 1, 1)
 
     def _first_date(self, day: date) -> date:
         return day.replace(month=1, day=1)
