@@ -122,6 +122,8 @@ class _Bulk:
     def _without_hopeless(self, payments: list[Payment]) -> list[Payment]:
         """Those that are not beyond what a budget of the app had left before: it only shrinks."""
         caps = {cap for payment in payments for cap in _shared_caps(payment)}
+        if not caps:
+            return payments
         left = {cap: cap.budget.most - sql.minted(self.connection, cap) for cap in caps}
         return [
             payment
@@ -211,7 +213,8 @@ def _owner(movement: Movement) -> Owner:
 
 
 def _shared_caps(payment: Payment) -> list[Cap]:
-    return [cap for cap in payment.movement.caps if cap.budget.per == APP]
+    caps = payment.movement.caps
+    return [cap for cap in caps if cap.budget.per == APP] if caps else []
 
 
 def _alike(payments: list[Payment]) -> Iterator[list[Payment]]:

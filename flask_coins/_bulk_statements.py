@@ -21,6 +21,7 @@ from ._writes import Movement
 from .results import Entry
 
 Owner = tuple[str, str]
+_PAIR = ("user_id", "subject")
 _START = sa.bindparam("start", type_=log.c.created_at.type)
 
 
@@ -55,7 +56,9 @@ def accounts(
     return {
         (user_id, currency): (figures[0], figures[1], figures[2])
         for currency, users in _by_currency(owners)
-        for user_id, *figures in connection.execute(look, {"users": users, "of_currency": currency})
+        for user_id, *figures in connection.execute(
+            look, {"users": users, "of_currency": currency}
+        ).all()
     }
 
 
@@ -103,23 +106,38 @@ def _looks(array: bool, of_subject: bool) -> tuple[Any, Any]:
 
     Elsewhere of users, and of one subject or of all.
     """
-    found = sa.select(
-        log.c.user_id, log.c.subject, log.c.id, log.c.created_at, log.c.once_key
-    ).where(*same(log, "currency", "reason", *(["subject"] if of_subject else [])))
-    if array:
-        given = _records("pairs", user_id=sa.Text(), subject=sa.Text())
-        found = found.where(log.c.user_id == given.c.user_id, log.c.subject == given.c.subject)
-    else:
-        found = found.where(_among(log.c.user_id, "users", array))
-    named = found.where(_among(log.c.once_key, "names", array))
-    return found.where(log.c.created_at >= _START, *IS_PAYMENT), named
+    columns = (log.c.user_id, log.c.subject, log.c.id, log.c.created_at, log.c.once_key)
+    of_these = same(log, "currency", "reason", *(["subject"] if of_subject else []))
+    since = (log.c.created_at >= _START, *IS_PAYMENT)
+    named = _among(log.c.once_key, "names", array)
+    if not array:
+        found = sa.select(*columns).where(_among(log.c.user_id, "users", array), *of_these)
+        return found.where(*since), found.where(named)
+    return _of_pairs(*of_these, *since), _of_pairs(*of_these, named)
+
+
+def _of_pairs(*where: sa.ColumnElement[bool]) -> Any:
+    """Entries of pairs of user and subject, each pair looked up by itself.
+
+    Joined freely, PostgreSQL goes through the whole log for each pair until it has statistics of it.
+    """
+    given = _records("pairs", user_id=sa.Text(), subject=sa.Text())
+    same_pair = [log.c[name] == sa.cast(given.c[name], log.c[name].type) for name in _PAIR]
+    of_pair = (
+        sa.select(log.c.id, log.c.created_at, log.c.once_key)
+        .where(*same_pair, *where)
+        .offset(one.ZERO)  # keeps it apart from the outer query
+        .lateral("entry")
+    )
+    return sa.select(*given.c, *of_pair.c).select_from(given.join(of_pair, sa.true()))
 
 
 def paid(
     connection: sa.Connection, payments: Sequence[tuple[Movement, Claim | None]]
 ) -> Iterator[tuple[str, str, Paid]]:
     """User, subject and row of all that may count against the claims, which are alike."""
-    claims = [claim for _, claim in payments if claim]
+    # Those in one zone share their period.
+    claims = {id(claim.period): claim for _, claim in payments if claim}.values()
     pairs = sorted({(movement.user_id, movement.subject) for movement, _ in payments})
     subjects = {subject for _, subject in pairs}
     array = _is_array(connection)
@@ -135,7 +153,7 @@ def paid(
         params |= {"users": sorted({user for user, _ in pairs}), "of_subject": max(subjects)}
     since, named = _looks(array, len(subjects) == 1 and not array)
     for look in [since, named] if params["names"] else [since]:
-        for user_id, subject, *row in connection.execute(look, params):
+        for user_id, subject, *row in connection.execute(look, params).all():
             yield user_id, subject, Paid(*row)
 
 
@@ -171,7 +189,7 @@ def earn(connection: sa.Connection, sums: dict[Owner, int], now: datetime) -> di
     """Add to the balances, in the order given; what they hold then, as (balance, earned, spent)."""
     if _is_array(connection):
         rows = [{"user_id": user, "currency": each, "n": n} for (user, each), n in sums.items()]
-        found = connection.execute(_earn_many(), {"rows": json.dumps(rows), "now": now})
+        found = connection.execute(_earn_many(), {"rows": json.dumps(rows), "now": now}).all()
         return {(user, each): tuple(figures) for user, each, *figures in found}
     params = [
         {"of_user_id": user_id, "of_currency": currency, "n": n, "now": now}

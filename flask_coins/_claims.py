@@ -63,6 +63,8 @@ class Claim:
 
     def free_name(self, paid: Sequence[Paid]) -> str | None:
         """The lowest name that no payment bears yet; None in a rolling window, which has none."""
+        if not paid:
+            return self.period.label
         taken = {row.once_key for row in paid}
         return next((name for name in self.names(self.period) if name not in taken), None)
 

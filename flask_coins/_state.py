@@ -266,11 +266,11 @@ class State:
 
     def within_budgets(self, movement: Movement) -> Movement:
         """The movement with the budgets that it counts against."""
+        if not self.settings.budgets:
+            return movement
         found = [
             it for it in self.settings.budgets if it.covers(movement.currency, movement.reason)
         ]
-        if not found:
-            return movement
         theirs = any(budget.per == USER for budget in found)
         zone = self.zone(movement.user_id) if theirs else self._default_zone
         zones = {USER: zone, APP: self._default_zone}
