@@ -105,10 +105,15 @@ class Claim:
             period = self._after(period, paid)
         return period.start if period else None
 
-    def reopens(self, paid: Sequence[Paid], moment: datetime) -> datetime | None:
+    def reopens(
+        self, paid: Sequence[Paid], moment: datetime, named: Callable[[Claim], Iterable[Paid]]
+    ) -> datetime | None:
         """The same from a later ``moment`` on, until which something else stands against it."""
         period = self.window.period(moment, self.zone)
-        return replace(self, period=period).opens_at(paid, moment) if period else None
+        if period is None:
+            return None
+        later = replace(self, period=period)
+        return later.opens_at([*{*paid, *named(later)}], moment, named)
 
     def _after(self, period: Period, paid: Sequence[Paid]) -> Period | None:
         late = sorted(row.at for row in paid if row.at >= period.start)[-self.limit :]

@@ -71,7 +71,7 @@ class Ledger:
             write = Write(session, self.table, movement)
             first, account = write.first_of_key(), write.before
             if first is None:
-                if (refusal := write.limits.refusal()) is not None:
+                if (refusal := write.beyond_limits()) is not None:
                     return refusal
                 account = write.earn()
                 first = write.first_of_key_since()
@@ -105,15 +105,15 @@ class Ledger:
             paid = write.look(claim)
             if claim.refuses(paid):
                 return _already(write, claim, paid, write.before)
-            if (refusal := write.limits.refusal()) is not None:
-                return _capped(refusal, claim, paid)
+            if (refusal := write.beyond_limits()) is not None:
+                return _capped(refusal, write, claim, paid)
             account = write.earn(claim.free_name(paid))
             if write.moved:
                 paid = write.look_again(claim, paid)
             if claim.refuses(paid):
                 return _already(write, claim, paid, write.take_back(account))
             if (refusal := write.settle_limits(account)) is not None:
-                return _capped(refusal, claim, paid)
+                return _capped(refusal, write, claim, paid)
             mine = Paid(0, movement.now, claim.free_name(paid))
             next_at = claim.opens_at([*paid, mine], movement.now, write.named)
             return write.entered(account, Outcome.AWARDED, mine.once_key, next_at)
@@ -237,11 +237,11 @@ def _already(write: Write, claim: Claim, paid: Sequence[Paid], account: Account)
     return write.movement.receipt(Outcome.ALREADY, balance=account.balance, next_at=next_at)
 
 
-def _capped(refusal: Receipt, claim: Claim, paid: Sequence[Paid]) -> Receipt:
+def _capped(refusal: Receipt, write: Write, claim: Claim, paid: Sequence[Paid]) -> Receipt:
     """A refusal by budgets: when they have room again, the window must still pay."""
     if refusal.next_at is None:
         return refusal
-    return replace(refusal, next_at=claim.reopens(paid, refusal.next_at))
+    return replace(refusal, next_at=claim.reopens(paid, refusal.next_at, write.named))
 
 
 def _replayed(movement: Movement, first: Entry, account: Account) -> Receipt:

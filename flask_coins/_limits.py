@@ -68,7 +68,7 @@ class Limits:
         opens = [moment for _, moment in refused if moment is not None]
         return self._write.movement.receipt(
             Outcome.CAPPED,
-            balance=self._write.balance(),
+            balance=self._write.before.balance,
             left=min(left for left, _ in refused),
             next_at=max(opens) if len(opens) == len(refused) else None,
         )

@@ -89,7 +89,7 @@ class Write:
         """The entry's, once it is written."""
         self.moved = self.owner in self.unseen
         """Whether others may have moved coins that the look did not show."""
-        self.limits = Limits(self)
+        self._limits = Limits(self) if movement.caps else None
 
     def look(self, claim: Claim) -> list[Paid]:
         """Without a lock, the balance row and the rows that count against ``claim``."""
@@ -129,7 +129,8 @@ class Write:
         After a look, PostgreSQL writes the entry in the same statement if nothing has moved.
         """
         name, returns = self.dialect.name, self.dialect.insert_returning
-        if self.looked and once_key is not None and name == "postgresql" and not self.limits.shared:
+        shares = self._limits is not None and self._limits.shared
+        if self.looked and once_key is not None and name == "postgresql" and not shares:
             return self._earn_and_enter(once_key)
         return cast("Account", self._locked(sql.earn(name), returns))
 
@@ -181,13 +182,17 @@ class Write:
             self.unseen.setdefault(self.owner, self.seen)
         return account
 
+    def beyond_limits(self) -> Receipt | None:
+        """The refusal by a budget, as far as the look shows it."""
+        return self._limits.refusal() if self._limits else None
+
     def settle_limits(self, account: Account) -> Receipt | None:
         """Count the payment against its budgets, under the lock; where it does not fit, undo it."""
-        if self.entry_id is not None:  # nothing has moved since the look, and nothing is shared
+        if self._limits is None or self.entry_id is not None:  # entered: as the look has shown it
             return None
-        refusal = self.limits.refusal(again=True) if self.moved else None
+        refusal = self._limits.refusal(again=True) if self.moved else None
         if refusal is None:
-            refusal = self.limits.mint()
+            refusal = self._limits.mint()
         if refusal is None:
             return None
         return replace(refusal, balance=self.take_back(account).balance)
@@ -206,12 +211,6 @@ class Write:
             rows += self.connection.execute(sql.REVERSALS_SINCE, newer)
         return sum({row.id: abs(row.amount) for row in rows}.values())
 
-    def balance(self) -> int:
-        """What the look has shown; read now where there was none."""
-        if self.looked:
-            return self.before.balance
-        return self.connection.scalar(sql.ACCOUNT, self.params) or 0
-
     def take_back(self, account: Account) -> Account:
         """Undo the change of the balance row in the same transaction."""
         self.connection.execute(
@@ -223,10 +222,11 @@ class Write:
         """The entry that has this movement's key. The balance is read first: see ``look``.
 
         On MariaDB the balance is read without a key too: if it has not moved by the time that it is
-        locked, later looks of this transaction can trust it, and need not lock what they read.
+        locked, later looks of this transaction can trust it, and need not lock what they read. So it is
+        where there are budgets: what was paid within them need not be summed up a second time then.
         """
         key = self.movement.idempotency_key
-        if self.mysql or key is not None:
+        if self.mysql or key is not None or self._limits is not None:
             account = sql.account(self.mysql)
             self._saw(self.connection.execute(account, self.params).one_or_none())
         if key is None:
