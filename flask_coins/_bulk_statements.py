@@ -21,7 +21,7 @@ from ._writes import Movement
 from .results import Entry
 
 Owner = tuple[str, str]
-_PAIR = ("user_id", "subject")
+_PAIR = ("one", "other")
 _START = sa.bindparam("start", type_=log.c.created_at.type)
 
 
@@ -80,20 +80,23 @@ def newest(connection: sa.Connection, owners: Sequence[Owner]) -> dict[Owner, in
 
 @lru_cache
 def _of_keys(array: bool) -> Any:
-    of_these = [_among(log.c[name], name, array) for name in ("user_id", "idempotency_key")]
-    return sa.select(log.c.idempotency_key, *ENTRY).where(*of_these)
+    """Entries of pairs of user and key: two lists would be looked through each for each."""
+    columns = (log.c.idempotency_key, *ENTRY)
+    pair = (log.c.user_id, log.c.idempotency_key)
+    if array:
+        return _of_pairs(columns, pair)
+    return sa.select(*columns).where(sa.tuple_(*pair).in_(sa.bindparam("pairs", expanding=True)))
 
 
 def entries_of_keys(
     connection: sa.Connection, movements: Sequence[Movement]
 ) -> dict[tuple[str, str], Entry]:
     """The entries that have the keys of ``movements``, by user and key."""
-    params = {
-        "user_id": sorted({movement.user_id for movement in movements}),
-        "idempotency_key": sorted({movement.idempotency_key or "" for movement in movements}),
-    }
+    pairs = sorted({(movement.user_id, movement.idempotency_key or "") for movement in movements})
+    array = _is_array(connection)
+    params = {"pairs": _as_records(_PAIR, pairs) if array else pairs}
     found = {}
-    for row in connection.execute(_of_keys(_is_array(connection)), params).mappings():
+    for row in connection.execute(_of_keys(array), params).mappings():
         values = {**row, "subject": row["subject"] or None}
         key = values.pop("idempotency_key")
         found[row["user_id"], key] = Entry(**values)
@@ -113,23 +116,27 @@ def _looks(array: bool, of_subject: bool) -> tuple[Any, Any]:
     if not array:
         found = sa.select(*columns).where(_among(log.c.user_id, "users", array), *of_these)
         return found.where(*since), found.where(named)
-    return _of_pairs(*of_these, *since), _of_pairs(*of_these, named)
+    pair = (log.c.user_id, log.c.subject)
+    return _of_pairs(columns, pair, *of_these, *since), _of_pairs(columns, pair, *of_these, named)
 
 
-def _of_pairs(*where: sa.ColumnElement[bool]) -> Any:
-    """Entries of pairs of user and subject, each pair looked up by itself.
+def _of_pairs(columns: Sequence[Any], pair: Sequence[Any], *where: sa.ColumnElement[bool]) -> Any:
+    """For PostgreSQL, entries whose two columns ``pair`` are one of the pairs, each looked up alone.
 
-    Joined freely, PostgreSQL goes through the whole log for each pair until it has statistics of it.
+    Joined freely, it goes through the whole log for each pair until it has statistics of it.
     """
-    given = _records("pairs", user_id=sa.Text(), subject=sa.Text())
-    same_pair = [log.c[name] == sa.cast(given.c[name], log.c[name].type) for name in _PAIR]
+    given = _records("pairs", **dict.fromkeys(_PAIR, sa.Text()))
+    same_pair = [
+        column == sa.cast(given.c[name], column.type)
+        for column, name in zip(pair, _PAIR, strict=True)
+    ]
     of_pair = (
-        sa.select(log.c.id, log.c.created_at, log.c.once_key)
+        sa.select(*columns)
         .where(*same_pair, *where)
         .offset(one.ZERO)  # keeps it apart from the outer query
         .lateral("entry")
     )
-    return sa.select(*given.c, *of_pair.c).select_from(given.join(of_pair, sa.true()))
+    return sa.select(*of_pair.c).select_from(given.join(of_pair, sa.true()))
 
 
 def paid(
@@ -148,7 +155,7 @@ def paid(
         "names": sorted({name for claim in claims for name in claim.known_names}),
     }
     if array:
-        params["pairs"] = json.dumps([{"user_id": user, "subject": it} for user, it in pairs])
+        params["pairs"] = _as_records(_PAIR, pairs)
     else:
         params |= {"users": sorted({user for user, _ in pairs}), "of_subject": max(subjects)}
     since, named = _looks(array, len(subjects) == 1 and not array)
@@ -225,6 +232,10 @@ def enter(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
 def _has_nul(details: Any) -> bool:
     """Whether there is a character that PostgreSQL keeps in JSON, and cannot read records with."""
     return details is not None and "\\u0000" in json.dumps(details)
+
+
+def _as_records(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows])
 
 
 def _records(parameter: str, **columns: Any) -> sa.TableValuedAlias:
