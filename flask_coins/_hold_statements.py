@@ -30,7 +30,8 @@ BY_ID = sa.select(*HOLD).where(*same(holds, "id"))
 BY_ID_NOW = BY_ID.with_for_update()
 """As it is committed now, on MariaDB too; the row is locked."""
 BY_KEY = sa.select(*HOLD).where(*same(holds, "user_id", "idempotency_key"))
-OVERDUE = sa.select(holds.c.id).where(
+BY_KEY_NOW = BY_KEY.with_for_update(read=True)
+OVERDUE = sa.select(holds.c.id, holds.c.amount).where(
     *same(holds, "user_id", "currency"), _IS_OPEN, holds.c.expires_at <= NOW
 )
 OPEN_NOW = sa.select(holds.c.id, holds.c.amount).where(_IDS, _IS_OPEN).with_for_update()

@@ -46,12 +46,16 @@ class Holds:
             write = Write(session, self.table, movement._replace(idempotency_key=None))
             write.first_of_key()
             first = _of_key(write, movement)
-            if first is None and _set_aside(write):
-                # On MariaDB a look for what is not there locks strangers out: the index must do.
-                first = None if write.mysql else _of_key(write, movement)
-                if first is None:
-                    return _insert(write, movement, expires_at), True
-                write.connection.execute(sql.SET_FREE, write.params)
+            if first is None:
+                is_held = _set_aside(write)
+                first = _of_key_since(write, movement, is_held)
+                if is_held and first is None:
+                    hold = _insert(write, movement, expires_at)
+                    if hold is not None:
+                        return hold, True
+                    first = _of_key(write, movement, now=True)
+                if is_held:
+                    write.connection.execute(sql.SET_FREE, write.params)
         if first is None:
             left = write.found.balance - write.held
             raise InsufficientCoins(left, movement.amount, movement.currency)
@@ -88,8 +92,7 @@ class Holds:
         with whole(session):
             hold, write = self._locked(session, hold_id, now)
             if hold.status == "open":
-                write.connection.execute(sql.SET_FREE, write.params)
-                return self._close(write, hold, "released", None), True
+                return self._freed(write, hold, now), True
         if hold.status == "captured":
             raise HoldClosed(f"Hold {hold.id} was captured: reverse entry {hold.entry_id} instead.")
         return hold, False
@@ -98,12 +101,15 @@ class Holds:
         """Sweep up to ``limit`` users' overdue holds; the number of users that had any."""
         with whole(session):
             connection = session.connection(bind_arguments={"clause": self.table})
-            owners = connection.execute(sql.OVERDUE_OWNERS, {"now": now, "limit": limit}).all()
+            found = connection.execute(sql.OVERDUE_OWNERS, {"now": now, "limit": limit})
+            # Not by the database's own order of texts: transfers lock by that of Python.
+            owners = sorted((user_id, currency) for user_id, currency in found)
             for user_id, currency in owners:
                 movement = Movement(user_id, 1, "", now, currency=currency)
                 write = Write(session, self.table, movement)
-                overdue = connection.scalars(sql.OVERDUE, write.params).all()
+                write.first_of_key()
                 write.lock()
+                overdue = connection.scalars(sql.OVERDUE, write.params).all()
                 free(connection, write.params, overdue)
         return len(owners)
 
@@ -125,17 +131,37 @@ class Holds:
         write.connection.execute(sql.CLOSE, write.params | change)
         return sql.hold_of(write.connection.execute(sql.BY_ID, change).one())
 
+    def _freed(self, write: Write, hold: Hold, now: datetime) -> Hold:
+        if is_overdue(hold, now):
+            free(write.connection, write.params, [hold.id])
+            return sql.hold_of(write.connection.execute(sql.BY_ID, {"of_id": hold.id}).one())
+        write.connection.execute(sql.SET_FREE, write.params)
+        return self._close(write, hold, "released", None)
+
     def _entry(self, write: Write, hold: Hold) -> Entry | None:
         return write.entry_by_id(hold.entry_id) if hold.entry_id is not None else None
 
 
-def _of_key(write: Write, movement: Movement) -> Hold | None:
+def _of_key(write: Write, movement: Movement, now: bool = False) -> Hold | None:
+    """The hold that has the movement's key; on MariaDB with ``now`` as it is committed now."""
     key = movement.idempotency_key
     if key is None:
         return None
     params = write.params | {"of_idempotency_key": key}
-    row = write.connection.execute(sql.BY_KEY, params).one_or_none()
+    statement = sql.BY_KEY_NOW if now and write.mysql else sql.BY_KEY
+    row = write.connection.execute(statement, params).one_or_none()
     return sql.hold_of(row) if row else None
+
+
+def _of_key_since(write: Write, movement: Movement, is_held: bool) -> Hold | None:
+    """The same after the balance row was asked, which may have meant to wait for its transaction.
+
+    On MariaDB a look for what is not there locks strangers out, so there it is taken only where a
+    hold is likely to be the reason for a refusal. Else the INSERT finds out.
+    """
+    if not write.mysql:
+        return _of_key(write, movement)
+    return None if is_held or not write.held else _of_key(write, movement, now=True)
 
 
 def _movement(hold: Hold, now: datetime) -> Movement:
@@ -174,14 +200,16 @@ def _set_aside(write: Write) -> bool:
     connection = write.connection
     if write.has_none:
         return False
-    if connection.execute(sql.SET_ASIDE, write.params).rowcount:
-        return True
-    return write.may_free_overdue() and bool(
-        connection.execute(sql.SET_ASIDE, write.params).rowcount
+    done = connection.execute(sql.SET_ASIDE, write.params).rowcount or (
+        write.may_free_overdue() and connection.execute(sql.SET_ASIDE, write.params).rowcount
     )
+    if done and write.mysql:
+        write.lock()  # what others moved is seen in the row from now on, but not in the log
+    return bool(done)
 
 
-def _insert(write: Write, movement: Movement, expires_at: datetime | None) -> Hold:
+def _insert(write: Write, movement: Movement, expires_at: datetime | None) -> Hold | None:
+    """Write the hold; None where MariaDB finds that its key is taken, and goes on all the same."""
     row = {
         "user_id": movement.user_id,
         "currency": movement.currency,
@@ -194,7 +222,12 @@ def _insert(write: Write, movement: Movement, expires_at: datetime | None) -> Ho
         "expires_at": expires_at,
         "details": movement.details,
     }
-    key: Any = write.connection.execute(sql.INSERT, row).inserted_primary_key
+    try:
+        key: Any = write.connection.execute(sql.INSERT, row).inserted_primary_key
+    except sa.exc.IntegrityError:
+        if write.mysql and movement.idempotency_key is not None:
+            return None
+        raise
     del row["idempotency_key"]
     return Hold(id=key[0], **row | {"subject": movement.subject or None})
 

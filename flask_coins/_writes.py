@@ -157,18 +157,22 @@ class Write:
         return account
 
     def may_free_overdue(self) -> bool:
-        """Read what the row holds, where it was too small; whether overdue holds were freed."""
-        self.found = self._held_now()
-        held_back = self.held and self.found.balance >= abs(self.movement.amount)
-        return bool(held_back and self._free_overdue())
+        """Read what the row holds, where it was too small; whether it is large enough by now.
 
-    def _free_overdue(self) -> bool:
-        overdue = self.connection.scalars(holding.OVERDUE, self.params).all()
-        if overdue:
-            self.lock()
-            free(self.connection, self.params, overdue)
-            self.held = self.connection.execute(sql.ACCOUNT_NOW, self.params).one().held
-        return bool(overdue)
+        Overdue holds are freed where that helps, under the lock: somebody else may be doing it too.
+        """
+        amount = abs(self.movement.amount)
+        self.found = self._held_now()
+        if self.found.balance >= amount:
+            self.found = self.lock()
+        if not self.held:
+            return self.found.balance >= amount
+        overdue = self.connection.execute(holding.OVERDUE, self.params).all()
+        if self.found.balance < amount:
+            self.held -= sum(row.amount for row in overdue)
+            return False
+        self.held -= free(self.connection, self.params, [row.id for row in overdue])
+        return self.found.balance - self.held >= amount
 
     def lock(self) -> Account:
         """Lock the balance row as it is, and see whether it has moved since the look."""
@@ -339,18 +343,29 @@ class Write:
         users = (entry.user_id, entry.counterparty)
         return now is not None and (now.user_id, now.counterparty) == users
 
+    def received(self, sent_id: int) -> Entry | None:
+        """This user's entry of the transfer, or its reversal, that begins with entry ``sent_id``."""
+        statement = sql.RECEIVED.with_for_update(read=True) if self.mysql else sql.RECEIVED
+        params = self.params | {"of_transfer_id": sent_id}
+        row = self.connection.execute(statement, params).one_or_none()
+        return sql.entry_of(row) if row else None
+
     def _entry(self, statement: sa.Select[Any]) -> Entry | None:
         row = self.connection.execute(statement, self.params).one_or_none()
         return sql.entry_of(row) if row else None
 
 
-def free(connection: sa.Connection, params: dict[str, Any], holds: Sequence[int]) -> None:
-    """Expire those of ``holds`` that are still open; the balance row of ``params`` is locked."""
-    rows = connection.execute(holding.OPEN_NOW, {"ids": list(holds)}).all()
-    if not rows:
-        return
-    connection.execute(holding.EXPIRE, {"ids": [row.id for row in rows]})
-    connection.execute(holding.SET_FREE, params | {"n": sum(row.amount for row in rows)})
+def free(connection: sa.Connection, params: dict[str, Any], holds: Sequence[int]) -> int:
+    """Expire those of ``holds`` that are still open; how many coins that frees.
+
+    The balance row of ``params`` must be locked.
+    """
+    rows = connection.execute(holding.OPEN_NOW, {"ids": list(holds)}).all() if holds else []
+    freed: int = sum(row.amount for row in rows)
+    if rows:
+        connection.execute(holding.EXPIRE, {"ids": [row.id for row in rows]})
+        connection.execute(holding.SET_FREE, params | {"n": freed})
+    return freed
 
 
 def connection_of(session: Session, table: sa.Table) -> sa.Connection:
