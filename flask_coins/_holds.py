@@ -154,14 +154,15 @@ def _of_key(write: Write, movement: Movement, now: bool = False) -> Hold | None:
 
 
 def _of_key_since(write: Write, movement: Movement, is_held: bool) -> Hold | None:
-    """The same after the balance row was asked, which may have meant to wait for its transaction.
+    """The same once the balance row was tried: that may have waited for whoever has used the key.
 
-    On MariaDB a look for what is not there locks strangers out, so there it is taken only where a
-    hold is likely to be the reason for a refusal. Else the INSERT finds out.
+    On MariaDB a look for what is not there locks strangers out, so there it is taken only where
+    another may be why coins are lacking. Where they are not, the INSERT finds out.
     """
     if not write.mysql:
         return _of_key(write, movement)
-    return None if is_held or not write.held else _of_key(write, movement, now=True)
+    another = not is_held and (write.held or write.moved)
+    return _of_key(write, movement, now=True) if another else None
 
 
 def _movement(hold: Hold, now: datetime) -> Movement:

@@ -447,6 +447,22 @@ def test_a_key_used_between_look_and_lock_is_answered_or_a_conflict(
     assert (coins.available(7), len(coins.holds(7))) == (start - amount, 1)
 
 
+@pytest.mark.parametrize("start", [10, 25])
+def test_a_key_whose_hold_was_captured_between_look_and_lock_is_answered(
+    books: None, db: SQLAlchemy, coins: Coins, elsewhere: Elsewhere, start: int
+) -> None:
+    elsewhere(lambda: coins.award(7, start))
+
+    def hold() -> Hold:
+        return coins.hold(7, 10, "bet", idempotency_key="k")
+
+    assert entries(db) == 1
+    with before(db.engine, "held=(", lambda: elsewhere(lambda: coins.capture(hold()))):
+        assert hold().status == "captured"
+    db.session.commit()
+    assert (coins.balance(7), coins.available(7)) == (start - 10, start - 10)
+
+
 # -- input -----------------------------------------------------------------------------------
 
 BAD_AMOUNTS = [0, -1, True, 1.0, "5", None, float("nan"), 10**15]
