@@ -123,24 +123,10 @@ class Ledger:
     ) -> tuple[Receipt, Receipt]:
         """Move coins from one user to another: both entries or none, the lower id locked first."""
         with whole(session):
-            give = Write(session, self.table, given)
-            take = Write(session, self.table, taken)
-            first, account = give.first_of_key(), give.before
-            take.first_of_key()
-            if first is None:
-                spent, earned = _both(give, take)
-                first = give.first_of_key_since()
-                if spent and earned and first is None:
-                    sent = give.entered(spent, Outcome.SPENT)
-                    link = cast("Entry", sent.entry).id
-                    return sent, take.entered(earned, Outcome.AWARDED, transfer_id=link)
-                if earned:
-                    take.take_back(earned)
-                account = give.take_back(spent) if spent else give.found
-        if first is None:
-            raise _short(give)
-        sent = _replayed(given, first, account)
-        return sent, self._received(session, taken, first)
+            answers = _transferred(*(Write(session, self.table, it) for it in (given, taken)))
+        if isinstance(answers, CoinsError):
+            raise answers
+        return answers[0], answers[1]
 
     def reverse(self, session: Session, undos: Sequence[Undo]) -> list[Receipt]:
         """Write the opposite of an entry or of a part of it; of a transfer, of both its entries.
@@ -163,11 +149,6 @@ class Ledger:
         link = {"of_user_id": sent.counterparty, "of_transfer_id": sent.id}
         return self._entry(session, sql.RECEIVED, link)
 
-    def _received(self, session: Session, taken: Movement, sent: Entry) -> Receipt:
-        entry = self.received(session, sent)
-        held = self._connection(session).scalar(sql.ACCOUNT, taken.params()) or 0
-        return taken.receipt(Outcome.REPLAYED, amount=-sent.amount, balance=held, entry=entry)
-
     def _connection(self, session: Session) -> sa.Connection:
         return session.connection(bind_arguments={"clause": self.table})
 
@@ -175,6 +156,44 @@ class Ledger:
         with whole(session):
             row = self._connection(session).execute(statement, params).one_or_none()
         return sql.entry_of(row) if row else None
+
+
+def _transferred(give: Write, take: Write) -> list[Receipt] | CoinsError:
+    """The receipts, or what is to be raised: no coins have moved then."""
+    first, account = give.first_of_key(), give.before
+    take.first_of_key()
+    earned: Account | None = None
+    if first is None:
+        spent, earned = _both(give, take)
+        first = give.first_of_key_since()
+        if spent and earned and first is None:
+            sent = give.entered(spent, Outcome.SPENT)
+            link = cast("Entry", sent.entry).id
+            return [sent, take.entered(earned, Outcome.AWARDED, transfer_id=link)]
+        earned = take.take_back(earned) if earned else None
+        account = give.take_back(spent) if spent else give.found
+    if first is None:
+        return _short(give)
+    theirs = earned.balance if earned else take.connection.scalar(sql.ACCOUNT, take.params)
+    return _replayed_all([give, take], first, [account.balance, theirs or 0])
+
+
+def _replayed_all(
+    writes: Sequence[Write], first: Entry, balances: Sequence[int]
+) -> list[Receipt] | CoinsError:
+    """The answers to a key that was used before, by the entry ``first`` and what is linked to it."""
+    answer = replay(writes[0].movement, first, Account(balances[0]))
+    if isinstance(answer, CoinsError):
+        return answer
+    receipts = [answer]
+    for write, balance in zip(writes[1:], balances[1:], strict=True):
+        entry = write.received(first.id)
+        receipts.append(
+            write.movement.receipt(
+                Outcome.REPLAYED, amount=-first.amount, balance=balance, entry=entry
+            )
+        )
+    return receipts
 
 
 def _both(give: Write, take: Write) -> tuple[Account | None, Account | None]:
@@ -195,9 +214,8 @@ def _reversed(writes: Sequence[Write], undos: Sequence[Undo]) -> list[Receipt] |
         raise CoinsRetry("A user of this entry was erased meanwhile: repeat the transaction.")
     first = first or giver.first_of_key_since()
     if first is not None:
-        same = undo.resized(undo.amount or abs(first.amount))
-        answer = replay(same, first, accounts[giver.owner])
-        return answer if isinstance(answer, CoinsError) else [answer]
+        giver.resize(undo.resized(undo.amount or abs(first.amount)))
+        return _replayed_all(writes, first, [accounts[write.owner].balance for write in writes])
     before = giver.reversed_of(undo.entry.id)
     if excess := undo.excess(before):
         return excess

@@ -52,11 +52,11 @@ def reverse(
         undos = [undo(leg, each, leg.counterparty) for leg, each in zip(legs, keys, strict=False)]
         receipts = state.ledger.reverse(state.session, undos)
         asked = next((n for n, leg in enumerate(legs) if leg.id == entry_id), 0)
-        for leg, receipt in zip(legs, receipts, strict=False):
+        for leg, receipt in zip(legs, receipts, strict=True):
             if leg.id != entry_id:
                 tell_other(state, receipt, leg.user_id)
-        mine = receipts[min(asked, len(receipts) - 1)]
-        return state.moved(state.session, mine, legs[asked].user_id), legs[asked].user_id
+        mine, user_id = receipts[asked], legs[asked].user_id
+        return state.moved(state.session, mine, user_id), user_id
 
     return state.answered(*state.repeated(attempt))
 
