@@ -15,7 +15,8 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import Coins
-from flask_coins._models import balances, log
+from flask_coins._models import balances, holds, log
+from flask_coins._state import state_of
 
 from .apps import Clock
 from .statements import before, statements
@@ -175,3 +176,90 @@ def test_texts_are_compared_as_they_are_kept(plan: Plan, coins: Coins) -> None:
     assert indexes(lines) <= {"ix_coin_log_look", "uq_coin_log_once", "ix_coin_log_user"}
     assert "ix_coin_log_look" in indexes(lines)
     assert not reads_a_table(lines)
+
+
+# -- reversals, transfers and holds ----------------------------------------------------------
+
+
+@pytest.fixture
+def many_holds(db: SQLAlchemy, clock: Clock, long_log: None) -> None:
+    """Every user has two open holds, one of them overdue for user 7, and some that are closed."""
+    row = {"currency": "coins", "amount": 5, "reason": "bet", "created_at": clock()}
+    statuses = ["open", "open", "captured", "released", "expired"]
+    rows = [
+        row
+        | {"user_id": str(user), "status": status, "idempotency_key": f"key {number}"}
+        | {"expires_at": clock() + timedelta(hours=0 if user == 7 and not number else 1)}
+        for user in range(OTHERS)
+        for number, status in enumerate(statuses)
+    ]
+    db.session.execute(sa.insert(holds), rows)
+    db.session.execute(sa.update(balances).values(held=10))
+    db.session.commit()
+    table = " TABLE coin_hold" if db.engine.dialect.name in ("mysql", "mariadb") else ""
+    db.session.execute(sa.text(f"ANALYZE{table}"))
+    db.session.commit()
+
+
+def hold_indexes(lines: list[str]) -> set[str]:
+    """The indexes of the holds that a plan uses."""
+    return {index.name for index in holds.indexes if any(str(index.name) in line for line in lines)}
+
+
+def test_what_was_reversed_is_found_by_its_index(plan: Plan, coins: Coins, db: SQLAlchemy) -> None:
+    entry = coins.history(7)[3]
+    lines = plan(lambda: coins.reverse(entry, amount=1))
+    # Where nothing was reversed yet, SQLite takes all entries for alike, and reads the user's.
+    sqlite = db.engine.dialect.name == "sqlite"
+    assert ("ix_coin_log_user" if sqlite else "ix_coin_log_reverses") in indexes(lines)
+    assert not reads_a_table(lines)
+
+
+def test_the_other_side_of_a_transfer_is_found_by_its_index(
+    plan: Plan, coins: Coins, db: SQLAlchemy
+) -> None:
+    sent, _ = coins.transfer(7, 8, 5, idempotency_key="sent")
+    db.session.commit()
+    lines = plan(lambda: coins.reverse(sent, amount=1))
+    lines += plan(lambda: coins.transfer(7, 8, 5, idempotency_key="sent"))
+    assert "uq_coin_log_transfer" in indexes(lines)
+    assert not reads_a_table(lines)
+
+
+def test_a_transfer_needs_no_log(plan: Plan, coins: Coins) -> None:
+    lines = plan(lambda: coins.transfer(7, 8, 5))
+    assert not indexes(lines)
+    assert not reads_a_table(lines)
+
+
+def test_a_hold_and_its_key_are_found_by_their_indexes(
+    many_holds: None, plan: Plan, coins: Coins
+) -> None:
+    lines = plan(lambda: coins.release(coins.hold(7, 5, "bet", idempotency_key="key 1")))
+    lines += plan(lambda: coins.capture(coins.hold(7, 5, "bet")))
+    assert hold_indexes(lines) == {"uq_coin_hold_key"}
+    assert not reads_a_table(lines)
+
+
+def test_overdue_holds_of_a_user_are_found_by_an_index(
+    many_holds: None, plan: Plan, coins: Coins
+) -> None:
+    lines = plan(lambda: coins.spend(7, 195, "shop"))
+    assert hold_indexes(lines) & {"ix_coin_hold_user", "ix_coin_hold_expiry"}
+    assert not reads_a_table(lines)
+
+
+def test_what_is_available_is_read_by_the_users_index(
+    many_holds: None, plan: Plan, coins: Coins
+) -> None:
+    lines = plan(lambda: (coins.available(7), coins.holds(7)))
+    assert hold_indexes(lines) == {"ix_coin_hold_user"}
+    assert not reads_a_table(lines)
+
+
+def test_a_sweep_finds_what_is_overdue_by_its_index(
+    many_holds: None, plan: Plan, coins: Coins, app: Flask, db: SQLAlchemy
+) -> None:
+    lines = plan(lambda: state_of(app).holds.expire(db.session(), coins.now()))
+    assert "ix_coin_hold_expiry" in hold_indexes(lines)
+    assert not any("SCAN coin_" in line or "Seq Scan on coin_" in line for line in lines)
