@@ -421,6 +421,10 @@ def back(coins: Coins, user: str) -> Receipt:
     return coins.transfer(f"z{user}", user, 2)[0]
 
 
+def undo(coins: Coins, user: str) -> Receipt:
+    return coins.reverse(coins.history(user)[-2])
+
+
 def all_of_it(coins: Coins, user: str) -> Receipt:
     return coins.transfer(user, f"a{user}", 10)[0]
 
@@ -463,6 +467,18 @@ def test_in_both_directions_at_once_nobody_meets_a_deadlock(
         assert {tuple(sorted(each)) for each in amounts(coins, *USERS)} == {
             (-2, -2, -2, -2, 2, 2, 2, 2, 10)
         }
+
+
+def test_transfers_and_a_reversal_at_once_meet_no_deadlock(
+    race: Race, app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    with app.app_context():
+        for user in USERS:
+            coins.transfer(user, f"z{user}", 1)
+        db.session.commit()
+    assert race(there, undo) == {"spent": 4, "awarded": 1, "already": 3}
+    with app.app_context():
+        assert [coins.balance(user) for user in USERS] == [2] * 12
 
 
 def test_the_last_coins_are_sent_once(race: Race, app: Flask, coins: Coins) -> None:
