@@ -883,6 +883,16 @@ def test_a_key_that_is_raced_holds_once(race: Race, app: Flask, coins: Coins) ->
         assert [len(coins.holds(user)) for user in USERS] == [1] * len(USERS)
 
 
+@pytest.mark.parametrize("call", [hold_with_key, hold_all])
+def test_neighbours_do_not_get_in_each_others_way(
+    race: Race, app: Flask, racers: Racers, call: Any
+) -> None:
+    answers = racers.rush(app.config["SQLALCHEMY_DATABASE_URI"], [call], USERS)
+    keyed = call is hold_with_key
+    once = {"awarded": 8} if keyed else {"awarded": 1, "InsufficientCoins": 7}
+    assert the_same_for_all(answers) == once
+
+
 def test_a_hold_is_captured_once(
     race: Race, with_holds: Callable[..., list[str]], app: Flask, coins: Coins
 ) -> None:
