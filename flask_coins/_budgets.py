@@ -47,7 +47,7 @@ class Budget:
     def cap(self, now: datetime, zone: tzinfo) -> Cap | None:
         """What it allows at the moment ``now``; None outside of a season, where it says nothing.
 
-        That of the app goes by the calendar of ``zone`` too: pass the app's own.
+        ``zone`` is the app's: a budget is the owner's limit, and not the user's day.
         """
         period = self.window.period(now, zone)
         return Cap(self, period) if period else None

@@ -32,7 +32,8 @@ class Moving:
     ) -> Receipt:
         """Pay ``amount`` coins, in units of ``currency``; every call is one entry of the log.
 
-        Where the ``eligible_check`` refuses, the Receipt is EXCLUDED and nothing is written.
+        Where the ``eligible_check`` refuses, the Receipt is EXCLUDED and nothing is written; where it
+        does not fit into a budget it is CAPPED.
         A call with an ``idempotency_key`` (1 to 128 characters, per user) that was used before
         answers REPLAYED with the first entry, or raises
         :class:`~flask_coins.IdempotencyConflict` where it differs. ``details`` is kept as JSON.
@@ -66,8 +67,8 @@ class Moving:
     ) -> Receipt:
         """Pay unless the log holds ``limit`` payments of this reason and subject in ``window``.
 
-        Any payment counts, also one by :meth:`award`. A refusal is a Receipt too: ALREADY or NOT_OPEN
-        with ``next_at``, or EXCLUDED. Writes through ``db.session`` and does not commit.
+        Any payment counts, also one by :meth:`award`. A refusal is a Receipt too: ALREADY, NOT_OPEN
+        or CAPPED with ``next_at``, or EXCLUDED. Writes through ``db.session`` and does not commit.
         """
         _refuse_decoration("award_once", amount, reason)
         state, window, limit = current_state(), parse(window), _checks.limit(limit)
@@ -247,8 +248,9 @@ class Moving:
         Each row is a dict with the arguments of :meth:`award`, or, where it has a ``window``, of
         :meth:`award_once`. The same rules hold, also between the rows: what a window, a key, a
         budget or the ``eligible_check`` refuses is passed over. A row that cannot be is
-        :class:`~flask_coins.InvalidInput` with its number, before any SQL. Users are locked in the
-        order of their ids. No signals are sent.
+        :class:`~flask_coins.InvalidInput` with its number, from 0, before any SQL; a key of another
+        movement is :class:`~flask_coins.IdempotencyConflict`, and the session is rolled back. Users
+        are locked in the order of their ids. No signals are sent.
         """
         return _moves.award_many(current_state(), rows)
 

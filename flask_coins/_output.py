@@ -71,6 +71,7 @@ def receipt_json(receipt: Receipt, user_id: str) -> dict[str, Any]:
         "reason": receipt.reason,
         "subject": receipt.subject,
         "next_at": moment(receipt.next_at),
+        "left": receipt.left,
         "entry": entry_json(receipt.entry) if receipt.entry else None,
     }
 

@@ -15,7 +15,6 @@ from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
 
 from . import _checks, _session, signals
-from ._budgets import APP, USER
 from ._cache import Refusals
 from ._claims import Claim
 from ._faults import ATTEMPTS, repeated
@@ -268,13 +267,12 @@ class State:
         """The movement with the budgets that it counts against."""
         if not self.settings.budgets:
             return movement
-        found = [
-            it for it in self.settings.budgets if it.covers(movement.currency, movement.reason)
-        ]
-        theirs = any(budget.per == USER for budget in found)
-        zone = self.zone(movement.user_id) if theirs else self._default_zone
-        zones = {USER: zone, APP: self._default_zone}
-        caps = (budget.cap(movement.now, zones[budget.per]) for budget in found)
+        # In the app's zone, also for a user: who moves from zone to zone would begin ever new days.
+        caps = (
+            budget.cap(movement.now, self._default_zone)
+            for budget in self.settings.budgets
+            if budget.covers(movement.currency, movement.reason)
+        )
         return movement._replace(caps=tuple(cap for cap in caps if cap))
 
     def eligible(self, user_id: str, reason: str) -> bool:

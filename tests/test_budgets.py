@@ -292,28 +292,25 @@ def test_a_season_s_budget_says_nothing_outside_of_it(within: Start, per: str) -
     assert economy.pay(50)
 
 
-def test_a_user_s_day_is_that_of_the_user_s_zone_and_the_app_s_its_own(within: Start) -> None:
+def test_the_day_of_a_budget_is_the_app_s(within: Start) -> None:
     economy = within(limit(10), in_app(30), COINS_TIMEZONE="America/New_York")
-    zones = {"ann": "Asia/Tokyo", "bob": "Pacific/Honolulu"}
+    economy.coins.timezone_loader(lambda user_id: "Asia/Tokyo")
+    opens_at = datetime(2026, 11, 23, 5, tzinfo=UTC)
+    assert economy.pay(10, "ann")
+    assert economy.pay(1, "ann").next_at == opens_at
+    assert economy.pay(10, "bob")
+    assert economy.pay(10, "cid")
+    assert economy.pay(1, "dee").next_at == opens_at
+
+
+def test_who_moves_from_zone_to_zone_begins_no_new_day(within: Start) -> None:
+    economy = within(limit(10))
+    zones = {"ann": "Pacific/Kiritimati"}
     economy.coins.timezone_loader(zones.__getitem__)
     assert economy.pay(10, "ann")
-    assert economy.pay(10, "bob")
-    assert economy.pay(1, "ann").next_at == datetime(2026, 11, 22, 15, tzinfo=UTC)
-    assert economy.pay(1, "bob").next_at == datetime(2026, 11, 23, 10, tzinfo=UTC)
-    economy.clock.forward(hours=3)
-    assert economy.pay(10, "ann")
-    zones["ann"] = "Pacific/Kiritimati"
-    assert economy.pay(1, "ann").next_at == datetime(2026, 11, 23, 10, tzinfo=UTC)
-    zones["cid"] = "Asia/Tokyo"
-    assert economy.pay(1, "cid").next_at == datetime(2026, 11, 23, 5, tzinfo=UTC)
-
-
-def test_the_budget_of_the_app_alone_asks_for_no_zone(within: Start) -> None:
-    economy = within(in_app(30))
-    asked: list[str] = []
-    economy.coins.timezone_loader(asked.append)
-    assert economy.pay(10)
-    assert asked == []
+    for hours in range(-11, 13):
+        zones["ann"] = f"Etc/GMT{hours:+d}"
+        assert said(economy.pay(1, "ann")) == ("capped", 0)
 
 
 # -- with windows and keys ---------------------------------------------------------------------
