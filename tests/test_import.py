@@ -686,3 +686,83 @@ def test_the_app_pays_on_during_an_import(old: Importer, database_url: str, race
     assert "spent" in said
     # Each lap's payment is two entries; reconcile() has proved the rest.
     assert len(old.entries()) == 300 * said.count("300") + 2 * said.count("spent")
+
+
+TIMEOUTS = {
+    "postgresql": "SET lock_timeout = '100ms'",
+    "mariadb": "SET innodb_lock_wait_timeout = 1",
+    "sqlite": "PRAGMA busy_timeout = 100",
+}
+
+
+def test_nobody_pays_a_user_who_is_being_imported(
+    old: Importer, db: SQLAlchemy, database_url: str, engine: str
+) -> None:
+    done(old.csv(GOALS[0], args=["--json"]))
+    told = []
+
+    def pay() -> None:
+        with sa.create_engine(database_url, poolclass=NullPool).connect() as other:
+            other.exec_driver_sql(TIMEOUTS[engine])
+            try:
+                other.execute(sa.update(balances).values(balance=99))
+            except sa.exc.OperationalError:
+                told.append("has to wait")
+
+    with old.app.app_context():
+        bind = db.engine
+    with before(bind, "INSERT INTO coin_log", pay):
+        done(old.csv(*GOALS, args=["--json"]))
+    assert told == ["has to wait"]
+    assert old.balances()["ann"] == (6, 10, 4)
+
+
+def test_it_goes_on_from_what_others_commit_while_it_reads(
+    make_app: Callable[..., Flask], db: SQLAlchemy, database_url: str, engine: str, tmp_path: Path
+) -> None:
+    if engine == "sqlite":
+        pytest.skip("SQLite has one level")
+    options = {"isolation_level": "REPEATABLE READ"}
+    old = Importer(make_app(SQLALCHEMY_ENGINE_OPTIONS=options), db, tmp_path)
+    done(old.csv(GOALS[0], args=["--json"]))
+
+    def pay() -> None:
+        coins, other = Coins(), SQLAlchemy()
+        app = create_app(database_url, other, coins)
+        with app.app_context():
+            coins.award("ann", 100, "quest")
+            other.session.commit()
+            other.engine.dispose()
+
+    with old.app.app_context():
+        bind = db.engine
+    with before(bind, "INSERT INTO coin_balance", pay):
+        done(old.csv(*GOALS, args=["--json"]))
+    assert [row for row in old.entries() if row[0] == "ann"] == [
+        ("ann", 10, 10),
+        ("ann", 100, 110),
+        ("ann", -4, 106),
+    ]
+
+
+def test_a_driver_that_begins_no_transactions_is_given_one(
+    make_app: Callable[..., Flask], db: SQLAlchemy, engine: str, tmp_path: Path
+) -> None:
+    if engine != "sqlite":
+        pytest.skip("a way to set SQLite up")
+    options = {"connect_args": {"isolation_level": None}}
+    old = Importer(make_app(SQLALCHEMY_ENGINE_OPTIONS=options), db, tmp_path)
+    old.refuses(old.csv("1,ann,-1,hat,2026-11-20"), "would be -1")
+    done(old.csv(*GOALS, args=["--json"]))
+    assert old.balances()["ann"] == (6, 10, 4)
+
+
+def test_a_connection_that_commits_each_statement_is_refused_or_told_not_to(
+    make_app: Callable[..., Flask], db: SQLAlchemy, engine: str, tmp_path: Path
+) -> None:
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS={"isolation_level": "AUTOCOMMIT"})
+    old = Importer(app, db, tmp_path)
+    spend = old.csv("1,ann,-1,hat,2026-11-20")
+    assert spend.exit_code == 1
+    assert ("AUTOCOMMIT" if engine == "sqlite" else "would be -1") in spend.stderr
+    assert old.balances() == {}
