@@ -76,7 +76,7 @@ class Importer:
         """The command failed, said why and changed nothing since nothing was there."""
         assert result.exit_code == 1, result.output
         for word in words:
-            assert word in result.stderr
+            assert word in result.output
         assert self.entries() == []
         assert self.balances() == {}
 
@@ -165,7 +165,7 @@ def test_json_lines_come_in_as_well(old: Importer) -> None:
 
 def test_stdin_is_a_file_too(old: Importer) -> None:
     text = "\n".join((HEADER, *GOALS)).encode()
-    assert "--format" in old.run("-", "--source", "old", stdin=text).stderr
+    assert "--format" in old.run("-", "--source", "old", stdin=text).output
     args = ["-", "--source", "old", "--format", "csv", "--json"]
     assert done(old.run(*args, stdin=text))["written"] == 3
 
@@ -269,7 +269,7 @@ def test_a_known_id_with_other_content_is_a_conflict(old: Importer, changed: str
     state = old.entries(), old.balances()
     result = old.csv("9,eve,1,goal,2026-11-20", changed)
     assert result.exit_code == 1
-    assert "line 3 (id 1): it was imported" in result.stderr
+    assert "line 3 (id 1): it was imported" in result.output
     assert (old.entries(), old.balances()) == state
 
 
@@ -278,7 +278,7 @@ def test_so_is_one_with_another_subject_details_or_currency(old: Importer, colum
     done(old.jsonl(goal(**{column: "a"}), args=["--json"]))
     result = old.jsonl(goal(**{column: "b"}))
     assert result.exit_code == 1
-    assert "line 1 (id 1)" in result.stderr
+    assert "line 1 (id 1)" in result.output
     assert len(old.entries()) == 1
 
 
@@ -294,13 +294,13 @@ def test_an_id_that_the_source_has_twice_is_named(old: Importer) -> None:
 
 def test_a_source_without_a_name_is_refused(old: Importer) -> None:
     result = old.run(old.file("\n".join((HEADER, *GOALS))))
-    assert (result.exit_code, "--source NAME" in result.stderr) == (2, True)
+    assert (result.exit_code, "--source NAME" in result.output) == (2, True)
 
 
 def test_rows_without_ids_are_refused_until_lines_may_be_ids(old: Importer) -> None:
     rows, header = ["ann,10,goal,2026-11-20", "ann,10,goal,2026-11-20"], HEADER[3:]
     result = old.csv(*rows, header=header)
-    assert (result.exit_code, "--ids-from-lines" in result.stderr) == (2, True)
+    assert (result.exit_code, "--ids-from-lines" in result.output) == (2, True)
     args = ["--ids-from-lines", "--json"]
     assert done(old.csv(*rows, header=header, args=args))["written"] == 2
     again = done(old.csv(*rows, "bob,1,goal,2026-11-20", header=header, args=args))
@@ -426,9 +426,9 @@ def test_a_row_behind_one_of_several_lines_has_its_true_number(old: Importer) ->
 
 def test_the_first_twenty_are_named(old: Importer) -> None:
     result = old.csv(*(f"{n},ann,x,goal,2026-11-20" for n in range(30)))
-    assert result.stderr.count("line ") == 20
-    assert "line 21: " in result.stderr
-    assert "There may be more" in result.stderr
+    assert result.output.count("line ") == 20
+    assert "line 21: " in result.output
+    assert "There may be more" in result.output
 
 
 def test_nobody_is_below_zero_on_the_way(old: Importer) -> None:
@@ -448,7 +448,7 @@ def test_coins_on_hold_cannot_be_spent(old: Importer, db: SQLAlchemy) -> None:
         connection.execute(sa.update(balances).values(held=7))
     result = old.csv(*GOALS)
     assert result.exit_code == 1
-    assert "line 4: user ann would have 6 coins, and 7 are on hold" in result.stderr
+    assert "line 4: user ann would have 6 coins, and 7 are on hold" in result.output
     assert len(old.entries()) == 1
 
 
@@ -463,7 +463,7 @@ def test_coins_on_hold_cannot_be_spent(old: Importer, db: SQLAlchemy) -> None:
 )
 def test_a_first_line_that_is_none_is_wrong(old: Importer, text: str, words: str) -> None:
     result = old.run(old.file(text), "--source", "old")
-    assert (result.exit_code, words in result.stderr) == (2, True)
+    assert (result.exit_code, words in result.output) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ def test_missing_tables_are_told(tmp_path: Path) -> None:
     app = create_app("sqlite://", SQLAlchemy(), Coins())
     importer = Importer(app, SQLAlchemy(), tmp_path)
     result = importer.csv(*GOALS)
-    assert (result.exit_code, "flask db upgrade" in result.stderr) == (1, True)
+    assert (result.exit_code, "flask db upgrade" in result.output) == (1, True)
 
 
 # -- another database -----------------------------------------------------------------------------
@@ -557,7 +557,7 @@ def test_a_hand_written_log_comes_in_by_its_url(
 
 def test_the_table_can_be_another(old: Importer, elsewhere: Callable[..., str]) -> None:
     url = elsewhere(goal(created_at=AT), name="points")
-    assert "no table coin_log" in old.run(url, "--source", "old").stderr
+    assert "no table coin_log" in old.run(url, "--source", "old").output
     assert done(old.run(url, "--source", "old", "--table", "points", "--json"))["written"] == 1
 
 
@@ -578,7 +578,7 @@ def test_ids_that_are_kept_as_char_32_are_uuids(
 def test_a_table_has_no_lines(old: Importer, elsewhere: Callable[..., str]) -> None:
     url = elsewhere(goal(created_at=AT))
     result = old.run(url, "--source", "old", "--ids-from-lines")
-    assert (result.exit_code, "--map id=COLUMN" in result.stderr) == (2, True)
+    assert (result.exit_code, "--map id=COLUMN" in result.output) == (2, True)
 
 
 def test_an_app_does_not_import_its_own_log(
@@ -589,7 +589,7 @@ def test_an_app_does_not_import_its_own_log(
         db.session.commit()
     result = old.run(database_url, "--source", "old")
     assert result.exit_code == 1
-    assert "the log of this very app" in result.stderr
+    assert "the log of this very app" in result.output
     assert old.balances() == {"ann": (10, 10, 0)}
 
 
@@ -647,7 +647,7 @@ def carry(coins: Coins, what: str) -> Any:
     words = ["coins", "import", what.partition("|")[0], "--source", "old", "--json"]
     result = current_app.test_cli_runner().invoke(args=words)
     if result.exit_code:
-        return Said("held" if "Others held these accounts" in result.stderr else result.output)
+        return Said("held" if "Others held these accounts" in result.output else result.output)
     return Said(str(json.loads(result.stdout)["written"]))
 
 
@@ -764,5 +764,5 @@ def test_a_connection_that_commits_each_statement_is_refused_or_told_not_to(
     old = Importer(app, db, tmp_path)
     spend = old.csv("1,ann,-1,hat,2026-11-20")
     assert spend.exit_code == 1
-    assert ("AUTOCOMMIT" if engine == "sqlite" else "would be -1") in spend.stderr
+    assert ("AUTOCOMMIT" if engine == "sqlite" else "would be -1") in spend.output
     assert old.balances() == {}
