@@ -195,25 +195,15 @@ class _Load:
             self.connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def _lock(self) -> None:
-        """Open the accounts that are missing, and lock all, in the order in which all are locked."""
-        s, staging, name = self.s.c, self.staging, self.connection.dialect.name
+        """Lock all accounts, and open those that are missing, in the order that everybody keeps to."""
+        s = self.s.c
         keys = sa.select(s.user_id, s.currency).distinct().subquery()
         values: dict[str, sa.ColumnElement[Any]] = dict(keys.c)
         values |= dict.fromkeys(_FIGURES, ZERO)
         values["updated_at"] = sa.literal(self.plan.now, UtcDateTime())
-        order = staging.ordered(*keys.c)
+        order = self.staging.ordered(*keys.c)
         rows = sa.select(*values.values()).where(sa.true()).order_by(*order)
-        self.connection.execute(upsert(name, list(values), rows))
-        if name == "postgresql":
-            pairs = sa.tuple_(balances.c.user_id, balances.c.currency)
-            locked = (
-                sa.select(balances.c.user_id)
-                .where(pairs.in_(sa.select(s.user_id, s.currency)))
-                .order_by(*staging.ordered(balances.c.user_id, balances.c.currency))
-                .with_for_update()
-                .subquery()
-            )
-            self.connection.execute(sa.select(sa.func.count()).select_from(locked)).all()
+        self.connection.execute(upsert(self.connection.dialect.name, list(values), rows))
 
     def _know(self) -> None:
         """Mark what is there already; CoinsError if it is there with other content."""

@@ -124,17 +124,15 @@ def upsert(
 ) -> Any:
     """Write ``rows`` into the balances: a row that is there takes over the columns ``changed``.
 
-    With none it stays as it is, and is locked on MariaDB.
+    With none it stays as it is, and is locked.
     """
     module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
     insert = module.insert(balances).from_select(names, rows)
+    new = insert.inserted if dialect in MYSQL_FAMILY else insert.excluded
+    change = {name: new[name] for name in changed} or {"balance": balances.c.balance}
     if dialect in MYSQL_FAMILY:
-        change = {name: insert.inserted[name] for name in changed}
-        return insert.on_duplicate_key_update(change or {"balance": balances.c.balance})
+        return insert.on_duplicate_key_update(change)
     keys = [balances.c.user_id, balances.c.currency]
-    if not changed:
-        return insert.on_conflict_do_nothing(index_elements=keys)
-    change = {name: insert.excluded[name] for name in changed}
     return insert.on_conflict_do_update(index_elements=keys, set_=change)
 
 
