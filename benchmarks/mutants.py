@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import gc
 import importlib
 import os
 import signal
@@ -180,7 +181,9 @@ def _run_tests(name: str, source: str) -> int:
         path = ROOT / "flask_coins" / f"{name}.py"
         sys.meta_path.insert(0, Impostor(f"flask_coins.{name}", path, source))
         tests = [str(ROOT / "tests" / test) for test in TESTS[name]]
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not servers and not slow"]
+        gc.disable()
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not servers and not slow"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
         return int(pytest.main([*options, *(test for test in tests if Path(test).exists())]))
     except BaseException:  # noqa: BLE001  # whatever it was, the mutant did not pass

@@ -6,24 +6,19 @@ the workers of a web server have.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.pool import Pool
-from multiprocessing.synchronize import Barrier
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError
 
-from flask_coins import Coins, Receipt
+from flask_coins import Coins, Receipt, _races
 
 from .apps import Clock, create_app
 
 PROCESSES = 8
-PATIENCE = 60
-"""Seconds that a process waits for the others."""
 
 Call = Callable[[Coins, str], Receipt]
 """What a process does for a user: a function that can be imported.
@@ -51,8 +46,8 @@ class Lap(NamedTuple):
 class Racers:
     """Processes that wait to be given a database, a call and the users to race for."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, racers: _races.Racers) -> None:
+        self._racers = racers
 
     def race(
         self, url: str, calls: Sequence[Call], users: Sequence[str], **config: Any
@@ -75,17 +70,14 @@ class Racers:
         hands = [
             (url, calls[number % len(calls)], users, lap) for number, users in enumerate(orders)
         ]
-        answers = self._pool.starmap_async(_run, hands, chunksize=1).get(PATIENCE * 2)
-        return [answer for hand in answers for answer in hand]
+        return [answer for answers in self._racers.run(_run, hands) for answer in answers]
 
 
 @contextmanager
 def spawn() -> Iterator[Racers]:
     """Start the processes, and end them afterwards."""
-    context = multiprocessing.get_context("spawn")
-    line = context.Barrier(PROCESSES, timeout=PATIENCE)
-    with context.Pool(PROCESSES, _stand_at, (line,)) as pool:
-        yield Racers(pool)
+    with _races.start(PROCESSES) as racers:
+        yield Racers(racers)
 
 
 def reconcile(connection: sa.Connection) -> list[str]:
@@ -112,24 +104,16 @@ def reconcile(connection: sa.Connection) -> list[str]:
     ]
 
 
-_line: Barrier
-
-
-def _stand_at(line: Barrier) -> None:
-    global _line  # noqa: PLW0603  # a process is given its line at birth, and has one
-    _line = line
-
-
 def _run(url: str, call: Call, users: Sequence[str], lap: Lap) -> list[Answer]:
     db, coins = SQLAlchemy(), Coins(clock=Clock())
     app = create_app(url, db, coins, **lap.config)
-    _line.wait()
+    _races.wait()
     answers = []
     for user in users:
         with app.app_context():
             db.session.execute(sa.text("SELECT 1 FROM coin_balance")).all()
             if lap.in_line:
-                _line.wait()
+                _races.wait()
             answers.append(Answer(user, _ask(db, coins, call, user)))
     with app.app_context():
         db.engine.dispose()
