@@ -37,7 +37,7 @@ from mutmut.mutation.mutators import mutation_operators, operator_string
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "windows": ["test_windows.py", "test_claims.py"],
-    "_claims": ["test_claims.py", "test_once.py"],
+    "_claims": ["test_claims.py"],
     "_ledger": ["test_ledger.py", "test_ledger_mutants.py", "test_once.py", "test_session.py"],
 }
 """The tests of each module, the quick ones first. Races run elsewhere: they see no mutant."""
@@ -132,10 +132,11 @@ def mutants(source: str) -> Iterator[Mutant]:
     seen = {_program(source), ""}
     for node, other in maker.found:
         mutated: Any = module.deep_replace(node, other)
-        program = _program(mutated.code)
+        code = mutated.code
+        program = _program(code)
         if program not in seen:
             seen.add(program)
-            yield Mutant(*_change(source, mutated.code), mutated.code)
+            yield Mutant(*_change(source, code), code)
 
 
 def _program(source: str) -> str:
@@ -183,7 +184,15 @@ def _run_tests(name: str, source: str) -> int:
         tests = [str(ROOT / "tests" / test) for test in TESTS[name]]
         gc.disable()
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not servers and not slow"]
+        options = [
+            "-x",
+            "-q",
+            "--tb=no",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "not servers and not slow",
+        ]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
         return int(pytest.main([*options, *(test for test in tests if Path(test).exists())]))
     except BaseException:  # noqa: BLE001  # whatever it was, the mutant did not pass
@@ -200,9 +209,10 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="make them, run nothing")
     given = parser.parse_args()
     source = (ROOT / "flask_coins" / f"{given.module}.py").read_text(encoding="utf-8")
-    chosen = [each for each in mutants(source) if given.match in each.change]
+    chosen = (each for each in mutants(source) if given.match in each.change)
     if given.list:
-        print(*(f"{each.line}: {each.change}" for each in chosen), sep="\n")
+        for each in chosen:
+            print(f"{each.line}: {each.change}", flush=True)
         return 0
     for name in LOADED:
         importlib.import_module(name)
@@ -214,18 +224,19 @@ def main() -> int:
     return _report(given.module, chosen, patience)
 
 
-def _report(name: str, chosen: list[Mutant], patience: float) -> int:
-    explained, unexplained = [], 0
+def _report(name: str, chosen: Iterable[Mutant], patience: float) -> int:
+    made = explained = unexplained = 0
     for mutant in chosen:
+        made += 1
         if not survives(name, mutant.source, patience):
             continue
         why = EQUIVALENTS[name].get(mutant.change)
-        explained += [why] if why else []
+        explained += bool(why)
         unexplained += not why
         print(f"{name}:{mutant.line}: {mutant.change}\n    {why or 'SURVIVES'}", flush=True)
     print(
-        f"{name}: {len(chosen)} mutants, {len(chosen) - len(explained) - unexplained} caught,"
-        f" {len(explained)} change nothing that can be seen, {unexplained} survive"
+        f"{name}: {made} mutants, {made - explained - unexplained} caught,"
+        f" {explained} change nothing that can be seen, {unexplained} survive"
     )
     return 1 if unexplained else 0
 

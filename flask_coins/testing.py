@@ -101,22 +101,22 @@ def make_entries(
     *,
     amount: int = 10,
     reason: str = "made",
+    subject: Any = None,
+    currency: str = "coins",
     window: str | timedelta | Window | None = None,
     every: timedelta = timedelta(days=1),
-    **more: Any,
 ) -> list[Entry]:
     """Pay ``user`` ``count`` times, ``every`` so often, the last time now; oldest first.
 
-    ``more`` are arguments of ``coins.award``; with a ``window`` each is a payment of
-    ``coins.award_once``, and what it refuses is not in the list. Commits ``db.session`` of the
-    app context that is pushed, or of one of its own.
+    With a ``window`` each is a payment of ``coins.award_once``, and what it refuses is not in the
+    list. Commits ``db.session`` of the app context that is pushed, or of one of its own.
     """
     state, entries = state_of(app), []
     now = state.now()
     with _context(app):
         for number in reversed(range(count)):
             with travel(app, now - number * every):
-                movement = state.movement(user, amount, reason, **more)
+                movement = state.movement(user, amount, reason, subject=subject, currency=currency)
                 if window is None:
                     receipt = state.award(movement)
                 else:

@@ -45,6 +45,12 @@ def test_a_claim_knows_the_names_that_may_be_taken(
     assert claim(window, limit).known_names == names
 
 
+def test_a_claim_is_for_one_payment_and_is_not_remembered() -> None:
+    window = parse("day")
+    plain = Claim(window, UTC, window.period(NOW, UTC))
+    assert (plain.limit, plain.key) == (1, None)
+
+
 def test_the_longest_name_fits_its_column() -> None:
     assert max(map(len, claim("hour", 1000, "Asia/Kolkata").known_names)) <= 64
 

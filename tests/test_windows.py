@@ -28,6 +28,7 @@ from flask_coins.windows import (
     zone_of,
 )
 
+Dated = Day | Week | Month | Year
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
 TICK = timedelta(microseconds=1)
@@ -148,6 +149,34 @@ def test_months_and_years_are_the_users_too() -> None:
     year = Year().period(utc("2026-12-31T23:00"), BERLIN)
     assert year == Period(utc("2026-12-31T23:00"), utc("2027-12-31T23:00"), "year:2027")
     assert Year(time(4)).period(utc("2025-01-01T03:59"), UTC).label == "year:2024"
+
+
+@pytest.mark.parametrize(
+    ("window", "label", "first", "following"),
+    [
+        (Day(time(4)), "day:2026-02-28", date(2026, 2, 28), date(2026, 3, 1)),
+        (Week(), "week:2026-W53", date(2026, 12, 28), date(2027, 1, 4)),
+        (Week(), "week:2025-W01", date(2024, 12, 30), date(2025, 1, 6)),
+        (Month(), "month:2026-12", date(2026, 12, 1), date(2027, 1, 1)),
+        (Month(), "month:2026-02", date(2026, 2, 1), date(2026, 3, 1)),
+        (Year(), "year:2028", date(2028, 1, 1), date(2029, 1, 1)),
+    ],
+)
+def test_a_label_names_the_first_date_of_its_period(
+    window: Dated, label: str, first: date, following: date
+) -> None:
+    assert window.first_date(label) == first
+    assert window.following(first) == following
+    start, end = (window.start(each, BERLIN) for each in (first, following))
+    assert window.period(start, BERLIN) == Period(start, end, label)
+    assert window.date_of(end - TICK, BERLIN) == first
+    assert window.date_of(end, BERLIN) == following
+
+
+@pytest.mark.parametrize("label", ["", "forever", "day:2026-11-22#2", "week:2026", "year:2026x"])
+@pytest.mark.parametrize("window", [Day(), Week(), Month(), Year()], ids=str)
+def test_a_label_of_another_kind_names_no_date(window: Dated, label: str) -> None:
+    assert window.first_date(label) is None
 
 
 HOURS = [  # zone, a moment in UTC, the label, the first instant and the minutes
@@ -430,8 +459,6 @@ def test_nothing_breaks_far_away(year: int, zone: str) -> None:
 
 # From here on: chance moments near clock changes, held against scans that share no code with
 # the package.
-
-Dated = Day | Week | Month | Year
 
 SAMPLE = [
     "Africa/Cairo",
