@@ -1,6 +1,6 @@
 """Which wrong versions of a module the tests let pass: each is made, and the tests have to fail.
 
-    python benchmarks/mutants.py windows|_claims|_ledger [--match TEXT] [--list]
+    python benchmarks/mutants.py windows|_claims|_ledger|_writes [--match TEXT] [--list]
 
 mutmut makes the mutants, one small change each; some kinds of change are added here. Every one runs in
 a process of its own, forked when all that the tests need but the package is loaded; it takes the
@@ -38,7 +38,8 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "windows": ["test_windows.py", "test_claims.py"],
     "_claims": ["test_claims.py"],
-    "_ledger": ["test_ledger.py", "test_ledger_mutants.py", "test_once.py", "test_session.py"],
+    "_ledger": ["test_ledger.py", "test_once.py", "test_session.py", "test_model.py"],
+    "_writes": ["test_ledger.py", "test_once.py", "test_session.py", "test_model.py"],
 }
 """The tests of each module, the quick ones first. Races run elsewhere: they see no mutant."""
 LOADED = ["flask_sqlalchemy", "flask_migrate", "flask_login", "hypothesis", "freezegun"]

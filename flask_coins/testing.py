@@ -161,23 +161,21 @@ def assert_awards_once(
     then ``call`` may be a lambda. The database is a file or on a server, and what the test has
     written there is committed. CoinsError if that is not so; AssertionError if it does not hold.
     """
-    host = app if isinstance(app, Flask) else _found(app)()
-    engine = _shared_engine(host)
-    if isinstance(app, Flask):
-        method, given, names = "fork", (app, _found(call)), ("", "")
-        _check_fork()
-    else:
-        method, given, names = "spawn", None, (_name_of(app), _name_of(call))
     rounds = [(user,) for user in users] if users else [()]
-    before = _payments(engine)
-    with _races.start(processes, method, given) as racers:
-        answers = racers.run(_race, [(*names, rounds)] * processes)
-    if {url for url, _ in answers} - {_url_of(engine), ""}:
-        raise CoinsError("The factory gave a process another database: name one that all share.")
-    errors = Counter(error for _, errors in answers for error in errors)
-    _judge(_payments(engine) - before, errors, max(1, len(users)), times)
-    with engine.connect() as connection:
-        _prove(connection)
+    with _host_of(app) as host:
+        engine = _shared_engine(host)
+        method, given, names = _way(app, call)
+        before = _payments(engine)
+        with _races.start(processes, method, given) as racers:
+            answers = racers.run(_race, [(*names, rounds)] * processes)
+        if {url for url, _ in answers} - {_url_of(engine), ""}:
+            raise CoinsError(
+                "The factory gave a process another database: name one that all share."
+            )
+        errors = Counter(error for _, errors in answers for error in errors)
+        _judge(_payments(engine) - before, errors, len(rounds), times)
+        with engine.connect() as connection:
+            _prove(connection)
 
 
 def _prove(connection: sa.Connection) -> None:
@@ -230,6 +228,36 @@ def _context(app: Flask) -> Iterator[None]:
 # -- processes ------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _host_of(app: Flask | Callable[[], Flask] | str) -> Iterator[Flask]:
+    """The app itself, or one of the factory's whose connections are closed afterwards."""
+    if isinstance(app, Flask):
+        yield app
+        return
+    host = _found(app)()
+    try:
+        yield host
+    finally:
+        for engine in _engines(host):
+            engine.dispose()
+
+
+def _way(
+    app: Flask | Callable[[], Flask] | str, call: Callable[..., object] | str
+) -> tuple[str, Any, tuple[str, str]]:
+    """How processes are started, what they inherit, and the names by which they find the rest."""
+    if not isinstance(app, Flask):
+        return "spawn", None, (_name_of(app), _name_of(call))
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise CoinsError("This platform does not fork an app: pass its factory instead.")
+    return "fork", (app, _found(call)), ("", "")
+
+
+def _engines(app: Flask) -> list[sa.Engine]:
+    with app.app_context():
+        return list(state_of(app).db.engines.values())
+
+
 def _shared_engine(app: Flask) -> sa.Engine:
     """The engine of the coin tables, if other processes can reach the same database."""
     state = state_of(app)
@@ -253,11 +281,6 @@ def _shared_engine(app: Flask) -> sa.Engine:
 
 def _url_of(engine: sa.Engine) -> str:
     return engine.url.render_as_string(hide_password=False)
-
-
-def _check_fork() -> None:
-    if "fork" not in multiprocessing.get_all_start_methods():
-        raise CoinsError("This platform does not fork an app: pass its factory instead.")
 
 
 def _name_of(given: Callable[..., Any] | str) -> str:
@@ -286,24 +309,16 @@ def _race(
     """In a process: the URL of its database, and what its calls have raised."""
     try:
         app, call = _races.inherited or (_found(app_name)(), _found(call_name))
-        engines = _own_engines(app)
+        for engine in _engines(app):
+            engine.dispose(close=False)  # what a parent has opened is the parent's
         url = _url_of(_shared_engine(app))
     except Exception as error:  # noqa: BLE001  # the one that waits for the answer has to hear of it
         _races.give_up()
         return "", [repr(error)]
     raised = [_raised_by(call, app, *each) for each in rounds]
-    for engine in engines:
+    for engine in _engines(app):
         engine.dispose()
     return url, [error for error in raised if error]
-
-
-def _own_engines(app: Flask) -> list[sa.Engine]:
-    """The app's engines, none with a connection that a parent has opened."""
-    with app.app_context():
-        engines = list(state_of(app).db.engines.values())
-    for engine in engines:
-        engine.dispose(close=False)
-    return engines
 
 
 def _raised_by(call: Callable[..., object], *arguments: Any) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from flask_coins._claims import Claim, Paid
-from flask_coins.windows import parse, zone_of
+from flask_coins.windows import Between, parse, zone_of
 
 UTC = timezone.utc
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
 EARLIER = NOW - timedelta(days=2)
 
 
@@ -62,6 +63,8 @@ def test_the_longest_name_fits_its_column() -> None:
         (1, rows("day:2026-11-22"), True),
         (1, rows("day:2026-11-21"), False),
         (1, rows(None, at=NOW), True),
+        (1, rows(None, at=MIDNIGHT), True),
+        (1, rows(None, at=MIDNIGHT - timedelta(microseconds=1)), False),
         (1, rows(None), False),
         (1, rows("day:2026-11-22#2"), False),
         (2, rows("day:2026-11-22#2"), False),
@@ -79,6 +82,22 @@ def test_the_lowest_free_name() -> None:
     assert claim(limit=3).free_name(rows("day:2026-11-22#2")) == "day:2026-11-22"
     assert claim(limit=3).free_name(rows("day:2026-11-22", None)) == "day:2026-11-22#2"
     assert claim(timedelta(hours=1)).free_name([]) is None
+
+
+def test_what_is_not_refused_is_open_now_or_when_its_season_begins() -> None:
+    assert claim().opens_at([], NOW) == NOW
+    spring = Between("spring", NOW + timedelta(days=9), NOW + timedelta(days=99))
+    period = spring.period(NOW + timedelta(days=10), UTC)
+    assert period is not None
+    assert Claim(spring, UTC, period).opens_at([], NOW) == spring.start
+    assert Claim(spring, UTC, period).opens_at([], spring.start + timedelta(days=1)) > spring.start
+
+
+def test_a_season_does_not_open_again_for_what_was_paid_after_its_end() -> None:
+    spring = Between("spring", NOW, NOW + timedelta(days=9))
+    period = spring.period(NOW, UTC)
+    assert period is not None
+    assert Claim(spring, UTC, period).opens_at(rows(None, at=spring.end), NOW) is None
 
 
 def test_it_opens_behind_every_row_and_name() -> None:
