@@ -288,6 +288,31 @@ def test_a_word_is_a_window_and_a_window_spells_its_word(word: str, window: Wind
     assert pickle.loads(pickle.dumps(window)) == window
 
 
+def test_a_window_keeps_the_newest_four_periods_of_a_zone() -> None:
+    window = Day()
+    moments = [utc(f"2026-11-{day}") for day in range(10, 15)]
+    kept = [window.period(moment, BERLIN) for moment in moments]
+    assert all(window.period(moments[n], BERLIN) is kept[n] for n in range(1, 5))
+    assert window.period(kept[4].start, BERLIN) is kept[4]
+    assert window.period(moments[0], BERLIN) is not kept[0]
+
+
+def test_a_window_keeps_periods_of_at_most_1024_zones() -> None:
+    window, moment = Day(), utc("2026-11-22T12:00")
+    zones = [timezone(timedelta(seconds=seconds)) for seconds in range(1025)]
+    first, *_ = [window.period(moment, zone) for zone in zones[:1024]]
+    assert window.period(moment, zones[0]) is first
+    window.period(moment, zones[1024])
+    assert window.period(moment, zones[0]) is not first
+
+
+def test_what_a_window_keeps_is_no_part_of_its_value() -> None:
+    asked = Day(time(4))
+    asked.period(utc("2026-11-22"), BERLIN)
+    assert asked == Day(time(4))
+    assert repr(asked) == "Day(starts_at=datetime.time(4, 0))"
+
+
 def test_what_another_zone_left_under_its_id_is_not_used() -> None:
     day, moment = Day(), utc("2026-11-22T23:30")
     tomorrow = day.period(moment, BERLIN)
@@ -331,7 +356,10 @@ def test_a_day_starts_at_a_naive_time(kind: type[Day], bad: object) -> None:
         kind(starts_at=bad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [timedelta(0), -timedelta(1), timedelta.max, 8, None, "8h"])
+TOO_LONG = timedelta(365_000) + TICK
+
+
+@pytest.mark.parametrize("bad", [timedelta(0), -timedelta(1), TOO_LONG, 8, None, "8h"])
 def test_a_cooldown_is_a_sensible_timedelta(bad: object) -> None:
     with pytest.raises(InvalidInput, match="above zero"):
         Rolling(bad)  # type: ignore[arg-type]
