@@ -149,6 +149,10 @@ def test_months_and_years_are_the_users_too() -> None:
     year = Year().period(utc("2026-12-31T23:00"), BERLIN)
     assert year == Period(utc("2026-12-31T23:00"), utc("2027-12-31T23:00"), "year:2027")
     assert Year(time(4)).period(utc("2025-01-01T03:59"), UTC).label == "year:2024"
+    year = Year().period(utc("2026-07-15"), UTC)
+    assert year == Period(utc("2026-01-01"), utc("2027-01-01"), "year:2026")
+    month = Month().period(utc("2026-07-15"), UTC)
+    assert month == Period(utc("2026-07-01"), utc("2026-08-01"), "month:2026-07")
 
 
 @pytest.mark.parametrize(
