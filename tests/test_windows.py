@@ -301,6 +301,13 @@ def test_a_window_keeps_the_newest_four_periods_of_a_zone() -> None:
     assert window.period(moments[0], BERLIN) is not kept[0]
 
 
+def test_a_season_is_kept_too() -> None:
+    winter = Between("winter-2026", datetime(2026, 12, 1), datetime(2027, 3, 1))
+    kept = winter.period(utc("2026-12-24"), BERLIN)
+    assert kept is not None
+    assert winter.period(utc("2027-01-01"), BERLIN) is kept
+
+
 def test_a_window_keeps_periods_of_at_most_1024_zones() -> None:
     window, moment = Day(), utc("2026-11-22T12:00")
     zones = [timezone(timedelta(seconds=seconds)) for seconds in range(1025)]
@@ -410,11 +417,27 @@ def test_a_moment_may_come_in_any_zone() -> None:
     assert Day().period(tokyo, BERLIN) == Day().period(utc("2026-11-22T22:00"), BERLIN)
 
 
+@pytest.mark.parametrize("window", [*WORDS.values(), Rolling(timedelta(1))], ids=str)
+def test_a_period_is_told_in_utc(window: Window) -> None:
+    period = window.period(datetime(2026, 11, 22, 12, tzinfo=BERLIN), BERLIN)
+    assert period is not None
+    assert period.start.tzinfo is period.end.tzinfo is UTC
+
+
+def test_a_season_may_reach_to_the_ends_of_time_and_is_cut_there() -> None:
+    moment = utc("2026-11-22")
+    whole = Between("s", datetime(1000, 1, 2), datetime(9999, 12, 30)).period(moment, UTC)
+    assert whole == Period(utc("1000-01-02"), utc("9999-12-30"), "between:s")
+    start, end = datetime(1000, 1, 2) - TICK, datetime(9999, 12, 30) + TICK
+    cut = Between("s", start, end).period(moment, UTC)
+    assert cut == Period(utc("1000-01-01"), datetime.max.replace(tzinfo=UTC), "between:s")
+
+
 def test_a_zone_is_an_iana_name_or_a_tzinfo() -> None:
     assert zone_of("Europe/Berlin") == BERLIN
     assert zone_of(BERLIN) is BERLIN
     assert zone_of(UTC) is UTC
-    assert zone_of("UTC").utcoffset(None) == timedelta(0)
+    assert zone_of("UTC") is UTC  # also where there is no time zone data
 
 
 @pytest.mark.parametrize(
