@@ -21,6 +21,13 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
             'label = self.period(moment, zone).label or ""'
             ' -> label = self.period(moment, zone).label or "XXXX"'
         ): "for type checkers: these periods have a label",
+        (
+            "return _first(lambda instant: _reading(instant, zone) >= reading, middle - _DAY, middle + _DAY)"
+            " -> return _first(lambda instant: _reading(instant, zone) > reading, middle - _DAY, middle + _DAY)"
+        ): "the clock jumped over the reading: no instant shows it",
+        "middle = low + (high - low) // 2 -> middle = low + (high - low) / 2": (
+            "rounded either way it lies between the two"
+        ),
         **{
             f"_longest: ClassVar[timedelta] = {days} * _DAY"
             f" -> _longest: ClassVar[timedelta] = {days + 1} * _DAY": _STEP
