@@ -34,8 +34,9 @@ def streak(
     paid = {_date_of(window, zone, *payment) for payment in payments}
     today = _date_of(window, zone, now, None)
     length = longest = frozen = used = 0
-    dates = sorted(paid)
+    dates, begun = sorted(paid), today
     for first, until in zip(dates, [*dates[1:], today], strict=False):
+        begun = begun if length else first
         length += 1
         longest = max(longest, length)
         for missed in _between(window, zone, first, min(until, today)):
@@ -44,7 +45,8 @@ def streak(
                 break
             used, frozen = used + 1, frozen + 1
     left = len(freezes) - used
-    ends_at = _ends_at(window, zone, today, paid, left) if length else None
+    # Somebody who came from the east may have been paid for days to come alone.
+    ends_at = _ends_at(window, zone, max(today, begun), paid, left) if length else None
     return Streak(length, longest, today in paid, left, frozen, ends_at)
 
 
@@ -67,8 +69,7 @@ def _is_skipped(window: Dated, zone: tzinfo, first: date) -> bool:
     return window.start(first, zone) == window.start(window.following(first), zone)
 
 
-def _ends_at(window: Dated, zone: tzinfo, today: date, paid: set[date], freezes: int) -> datetime:
-    first = today
+def _ends_at(window: Dated, zone: tzinfo, first: date, paid: set[date], freezes: int) -> datetime:
     while freezes or first in paid or _is_skipped(window, zone, first):
         if first not in paid and not _is_skipped(window, zone, first):
             freezes -= 1

@@ -252,7 +252,7 @@ class Year(Dated):
     _longest: ClassVar[timedelta] = 366 * _DAY
 
     def _named(self, name: str) -> date:
-        return date(int(name), 1, 1)
+        return date.fromisoformat(f"{name}-01-01")
 
     def _first_date(self, day: date) -> date:
         return day.replace(month=1, day=1)
