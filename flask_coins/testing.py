@@ -179,7 +179,10 @@ def assert_awards_once(
 
 
 def _prove(connection: sa.Connection) -> None:
-    found = [f"{user}, {which}: {what}" for user, which, what in islice(faults(connection), _SHOWN)]
+    found = [
+        f"{fault.user_id}, {fault.currency}: {fault.what}"
+        for fault in islice(faults(connection), _SHOWN)
+    ]
     twice = (
         sa.select(*_WHAT, log.c.once_key, sa.func.count())
         .where(log.c.once_key.is_not(None))
