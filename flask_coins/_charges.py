@@ -11,7 +11,7 @@ from flask import g
 from werkzeug.exceptions import Unauthorized
 
 from . import _checks, _moves
-from ._faults import roll_back
+from ._faults import ATTEMPTS, repeated, roll_back
 from ._hints import hinting, refuse_direct_call
 from ._session import has_work
 from ._sources import called, constant, names_in, reads_value
@@ -116,10 +116,17 @@ class _Charged(Due):
             raise Unauthorized(f"This costs {self.rule.currency}: log in first.")
         at_stake = begun_by_hand(self.state) or has_work(self.state.open_session())
         movement = self.state.movement(**price)
-        self.held = _moves.hold(self.state, movement, self.rule.expires_in)
-        if not at_stake:
-            commit(self.state)
-            self.committed = True
+
+        def attempt() -> Hold:
+            # Begun here, so that the hold leaves trying again to us.
+            self.state.session.connection(bind_arguments={"clause": self.state.table})
+            held = _moves.hold(self.state, movement, self.rule.expires_in)
+            if not at_stake:
+                commit(self.state)
+            return held
+
+        self.held = repeated(attempt, 1 if at_stake else ATTEMPTS)
+        self.committed = not at_stake
 
     def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
         """Nothing is charged: there is nobody to tell."""

@@ -240,6 +240,15 @@ def test_what_the_database_gave_up_is_tried_again(app: Flask, db: SQLAlchemy) ->
     assert committed(app) == [START, SPENT]
 
 
+def test_a_hold_that_the_database_gave_up_is_tried_again(app: Flask, db: SQLAlchemy) -> None:
+    with app.app_context():
+        failing = Failing(db, "commit", 2)
+    with failing:
+        assert visit(app, HINT).status_code == 200
+    assert failing.attempts == 4
+    assert committed(app) == [START, SPENT]
+
+
 def test_what_was_begun_before_the_view_is_not_committed_by_a_charge(
     app: Flask, db: SQLAlchemy, coins: Coins, note: Any
 ) -> None:
