@@ -692,6 +692,7 @@ REWARDS: list[tuple[str, int, Any, Kind, int]] = [
 ]
 
 
+@pytest.mark.slow
 def test_real_activity_agrees_with_an_oracle(life: Life) -> None:
     oracle, zones = Oracle(), {}
     life.coins.timezone_loader(lambda user: datetime.fromisoformat(zones[user]).tzinfo)
