@@ -3,9 +3,10 @@
     python benchmarks/mutants.py windows|_claims|_ledger|_writes [--match TEXT] [--list]
 
 mutmut makes the mutants, one small change each; some kinds of change are added here. Every one runs in
-a process of its own, forked when all that the tests need but the package is loaded; it takes the
-place of the module at import, so no file is touched. Texts of errors are left as they are, and what
-runs longer than ten times the tests is taken for caught. What survives must be explained
+a process of its own, forked when the tests are collected; the function that was changed is given its
+other code there, so no file is touched. Tests that do not enter that function are not run, and those
+that caught most go first. Texts of errors are left as they are, and what runs longer than ten times
+the tests is taken for caught. What survives must be explained
 in ``equivalents.py``; the exit status is 1 if anything is not. It needs ``pip install mutmut`` and a
 system that forks.
 """
@@ -17,15 +18,19 @@ import ast
 import difflib
 import gc
 import importlib
+import inspect
 import os
+import select
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import libcst as cst
@@ -35,14 +40,29 @@ from equivalents import EQUIVALENTS
 from mutmut.mutation.mutators import mutation_operators, operator_string
 
 ROOT = Path(__file__).parents[1]
+_MOVEMENTS = [
+    "test_ledger_details.py",
+    "test_transfer.py",
+    "test_reverse.py",
+    "test_ledger.py",
+    "test_once.py",
+    "test_budgets.py",
+    "test_holds.py",
+]
 TESTS = {
     "windows": ["test_windows.py", "test_claims.py"],
     "_claims": ["test_claims.py"],
-    "_ledger": ["test_ledger.py", "test_once.py", "test_session.py", "test_model.py"],
-    "_writes": ["test_ledger.py", "test_once.py", "test_session.py", "test_model.py"],
+    "_ledger": _MOVEMENTS,
+    "_writes": _MOVEMENTS,
 }
-"""The tests of each module, the quick ones first. Races run elsewhere: they see no mutant."""
-LEFT_OUT = ["test_near_clock_changes", "test_periods_tile", "test_every_instant_has_one_hour"]
+"""The tests of each module, the quick ones first."""
+LEFT_OUT = [
+    "test_near_clock_changes",
+    "test_periods_tile",
+    "test_every_instant_has_one_hour",
+    "test_chance_calls",
+    "test_real_activity",
+]
 """Scans that take long: what is claimed by examples must be enough."""
 LOADED = ["flask_sqlalchemy", "flask_migrate", "flask_login", "hypothesis", "freezegun"]
 
@@ -163,47 +183,161 @@ def _change(source: str, mutated: str) -> tuple[int, str]:
 # -- running them ---------------------------------------------------------------------------------
 
 
-def survives(name: str, source: str, patience: float) -> bool:
-    """Whether the tests pass with ``source`` in place of the module."""
-    child = os.fork()
-    if child == 0:
-        os._exit(_run_tests(name, source))
-    ends = time.monotonic() + patience
-    while time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+class Function(NamedTuple):
+    """A function of the module, not one within another."""
+
+    path: tuple[str, ...]
+    """The names that lead to it: of its class, if it has one, and its own."""
+    first: int
+    last: int
+    """Its lines, the decorators among them."""
 
 
-def _run_tests(name: str, source: str) -> int:
-    try:
-        os.setpgid(0, 0)
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        path = ROOT / "flask_coins" / f"{name}.py"
-        sys.meta_path.insert(0, Impostor(f"flask_coins.{name}", path, source))
-        tests = [str(ROOT / "tests" / test) for test in TESTS[name]]
-        gc.disable()
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        options = [
-            "-x",
-            "-q",
-            "--tb=no",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            "not servers and not slow",
+def functions(tree: ast.Module | ast.ClassDef, path: tuple[str, ...] = ()) -> Iterator[Function]:
+    """The functions and methods of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from functions(node, (*path, node.name))
+        elif isinstance(node, ast.FunctionDef):
+            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            yield Function((*path, node.name), first, node.end_lineno or first)
+
+
+def found(space: dict[str, Any], path: tuple[str, ...]) -> FunctionType | None:
+    """The function itself, without what decorates it; None if ``space`` has no such."""
+    there: Any = space.get(path[0])
+    for name in path[1:]:
+        there = vars(there).get(name)
+    there = there.fget if isinstance(there, property) else getattr(there, "__func__", there)
+    there = inspect.unwrap(there) if callable(there) else None
+    return there if isinstance(there, FunctionType) else None
+
+
+class Run:
+    """A session of pytest that runs its tests once as they are, and then against each mutant."""
+
+    def __init__(self, name: str, source: str, chosen: Iterable[Mutant], temp: Path) -> None:
+        self.name, self.source, self.chosen, self.temp = name, source, chosen, temp
+        self.file = str(ROOT / "flask_coins" / f"{name}.py")
+        self.functions = list(functions(ast.parse(source)))
+        self.entered: dict[pytest.Item, set[int]] = {}
+        self.caught: Counter[str] = Counter()
+        self.failed = ""
+        self.patience = 600.0
+        self.status = 1
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the races: their processes import the module as it is, and see no mutant."""
+        items[:] = [item for item in items if "racers" not in getattr(item, "fixturenames", ())]
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """All of it."""
+        began = time.monotonic()
+        for item, after in _with_next(session.items):
+            self.entered[item] = self._watch(item, after)
+        if self.failed:
+            print(f"Without any change this fails: {self.failed}")
+            return True
+        self.patience = 10 * (time.monotonic() - began)
+        self.status = _report(self.name, self.chosen, self.survives)
+        for function in self.functions:
+            if not self.survives(Mutant(function.first, "", self.source)):
+                print(f"{'.'.join(function.path)} is caught without any change: nothing is proved.")
+                self.status = 1
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+    def _watch(self, item: Any, after: Any) -> set[int]:
+        """Run a test; the first lines of the functions that it enters."""
+        entered: set[int] = set()
+
+        def watch(frame: FrameType, event: str, arg: object) -> None:
+            if frame.f_code.co_filename == self.file:
+                entered.add(frame.f_code.co_firstlineno)
+
+        sys.settrace(watch)
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+        sys.settrace(None)
+        return entered
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Whether the tests that can see the change pass with it; the likeliest to fail go first."""
+        around = [each for each in self.functions if each.first <= mutant.line <= each.last]
+        tests = [
+            test for test, lines in self.entered.items() if not around or around[0].first in lines
         ]
-        options += ["-k", " and ".join(f"not {test}" for test in LEFT_OUT)]
-        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
-        return int(pytest.main([*options, *(test for test in tests if Path(test).exists())]))
-    except BaseException:  # noqa: BLE001  # whatever it was, the mutant did not pass
-        return 1
+        tests.sort(key=lambda test: -self.caught[test.nodeid])
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            os.write(tell, self._tested(mutant, around, tests).encode())
+            os._exit(0)
+        os.close(tell)
+        with os.fdopen(told, encoding="utf-8") as answer:
+            if not select.select([answer], [], [], self.patience)[0]:
+                os.killpg(child, signal.SIGKILL)
+            failed = answer.read()
+        os.waitpid(child, 0)
+        self.caught[failed] += 1
+        return failed == "none"
+
+    def _tested(self, mutant: Mutant, around: list[Function], tests: list[pytest.Item]) -> str:
+        try:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 1)
+            os.dup2(nothing, 2)
+            if not around or not self._patched(mutant, around[0]):
+                return _by_itself(self.name, mutant.source, self.temp)
+            for item, after in _with_next(tests):
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+                if self.failed:
+                    return self.failed
+        except BaseException as error:  # noqa: BLE001  # whatever it was, the mutant did not pass
+            return repr(error)
+        return "none"
+
+    def _patched(self, mutant: Mutant, function: Function) -> bool:
+        """Whether the function that is there could be given the mutant's code."""
+        module = sys.modules[f"flask_coins.{self.name}"]
+        other = ModuleType(module.__name__)
+        other.__package__ = module.__package__
+        exec(compile(mutant.source, self.file, "exec", dont_inherit=True), vars(other))
+        old, new = found(vars(module), function.path), found(vars(other), function.path)
+        if old is None or new is None or old.__code__.co_freevars != new.__code__.co_freevars:
+            return False
+        old.__code__, old.__defaults__ = new.__code__, new.__defaults__
+        old.__kwdefaults__ = new.__kwdefaults__
+        return True
+
+
+def _with_next(tests: list[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item | None]]:
+    yield from zip(tests, [*tests[1:], None], strict=True)
+
+
+def _by_itself(name: str, source: str, temp: Path) -> str:
+    """The same in a session of its own, which begins by importing the package."""
+    for module in [
+        each for each in sys.modules if each.partition(".")[0] in ("flask_coins", "tests")
+    ]:
+        del sys.modules[module]
+    path = ROOT / "flask_coins" / f"{name}.py"
+    sys.meta_path.insert(0, Impostor(f"flask_coins.{name}", path, source))
+    return (
+        "none" if pytest.main(_options(name, temp / "alone")) == 0 else "a module that is read anew"
+    )
+
+
+def _options(name: str, temp: Path) -> list[str]:
+    tests = [ROOT / "tests" / test for test in TESTS[name]]
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not servers and not slow"]
+    options += ["-o", "tmp_path_retention_policy=none", "--basetemp", str(temp)]
+    options += ["-k", " and ".join(f"not {test}" for test in LEFT_OUT)]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
+    return [*options, *(str(test) for test in tests if test.exists())]
 
 
 def main() -> int:
@@ -223,19 +357,19 @@ def main() -> int:
         return 0
     for name in LOADED:
         importlib.import_module(name)
-    began = time.monotonic()
-    if not survives(given.module, source, 600):
-        print("The tests fail without any change.")
-        return 1
-    patience = 10 * (time.monotonic() - began)
-    return _report(given.module, chosen, patience)
+    gc.disable()
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    with tempfile.TemporaryDirectory() as temp:
+        run = Run(given.module, source, chosen, Path(temp))
+        pytest.main([*_options(given.module, run.temp / "all"), "-s"], plugins=[run])
+    return run.status
 
 
-def _report(name: str, chosen: Iterable[Mutant], patience: float) -> int:
+def _report(name: str, chosen: Iterable[Mutant], survives: Callable[[Mutant], bool]) -> int:
     made = explained = unexplained = 0
     for mutant in chosen:
         made += 1
-        if not survives(name, mutant.source, patience):
+        if not survives(mutant):
             continue
         why = EQUIVALENTS[name].get(mutant.change)
         explained += bool(why)
