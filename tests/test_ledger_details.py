@@ -1,0 +1,96 @@
+"""Details of movements that their other tests pass by: single coins, keys in a host's transaction, a bind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_coins import Coins, Outcome, Receipt
+
+from .movements import amounts, books_faults
+from .statements import before
+
+
+@pytest.fixture
+def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
+    """Afterwards everything that was committed must add up."""
+    yield
+    db.session.rollback()
+    assert books_faults(db.session.connection()) == []
+
+
+def test_a_single_coin_goes_back_the_way_it_came(books: None, db: SQLAlchemy, coins: Coins) -> None:
+    award, spend = coins.award(7, 1), coins.spend(7, 1, "shop")
+    assert coins.reverse(spend).amount == 1
+    assert coins.reverse(award).amount == -1
+    db.session.commit()
+    assert amounts(coins, "7") == [[1, -1, 1, -1]]
+
+
+# -- in a transaction that had begun, which cannot be repeated ------------------------------
+
+
+LOCKS = {"award": "INSERT INTO coin_balance", "spend": "UPDATE coin_balance"}
+CALLS: dict[str, Callable[[Coins], Receipt]] = {
+    "award": lambda coins: coins.award(7, 10, "gift", idempotency_key="k"),
+    "spend": lambda coins: coins.spend(7, 10, "shop", idempotency_key="k"),
+    "reverse": lambda coins: coins.reverse(1, idempotency_key="k"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_key_used_between_look_and_lock_is_replayed_without_another_try(
+    books: None, db: SQLAlchemy, coins: Coins, app: Flask, engine: str, name: str
+) -> None:
+    coins.award(7, 30)
+    db.session.commit()
+    first: list[Receipt] = []
+
+    def other() -> None:
+        with app.app_context():
+            first.append(CALLS[name](coins))
+            db.session.commit()
+
+    lock = LOCKS.get(name, "UPDATE coin_balance" if engine == "sqlite" else "FOR UPDATE")
+    db.session.connection()
+    with before(db.engine, lock, other):
+        again = CALLS[name](coins)
+    db.session.commit()
+    assert (again.outcome, again.entry) == (Outcome.REPLAYED, first[0].entry)
+    assert again.balance == coins.balance(7) == first[0].balance
+
+
+# -- another database ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apart(tmp_path: Path, db: SQLAlchemy) -> Iterator[Coins]:
+    """Coins in a database of their own, beside the host's."""
+    app, coins = Flask(__name__), Coins(bind_key="ledger")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'main.sqlite3'}"
+    app.config["SQLALCHEMY_BINDS"] = {"ledger": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
+    app.config["TESTING"] = True
+    db.init_app(app)
+    coins.init_app(app, db)
+    with app.app_context():
+        db.create_all()
+        yield coins
+        db.session.rollback()
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+def test_every_movement_reaches_the_database_of_the_coins(apart: Coins, db: SQLAlchemy) -> None:
+    once, award = apart.award_once(1, 10, "goal"), apart.award(1, 20)
+    sent, _ = apart.transfer(1, 2, 4, "gift")
+    spend = apart.spend(1, 2, "shop")
+    db.session.commit()
+    for receipt in (sent, spend, once, award):
+        assert apart.reverse(receipt)
+        assert apart.reverse(receipt).outcome is Outcome.ALREADY
+    db.session.commit()
+    assert amounts(apart, "1", "2") == [[10, 20, -4, -2, 4, 2, -10, -20], [4, -4]]
