@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, Outcome, Receipt
+from flask_coins import Coins, MissingTablesError, Outcome, Receipt
 
+from .apps import NOON, Clock
 from .movements import amounts, books_faults
-from .statements import before
+from .statements import before, statements
 
 
 @pytest.fixture
@@ -29,6 +31,60 @@ def test_a_single_coin_goes_back_the_way_it_came(books: None, db: SQLAlchemy, co
     assert coins.reverse(award).amount == -1
     db.session.commit()
     assert amounts(coins, "7") == [[1, -1, 1, -1]]
+
+
+def test_a_replay_tells_a_recipient_who_has_spent_it_all_of_nothing(
+    books: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award(1, 4)
+    coins.transfer(1, 2, 4, idempotency_key="k")
+    coins.spend(2, 4, "shop")
+    sent, received = coins.transfer(1, 2, 4, idempotency_key="k")
+    db.session.commit()
+    assert sent.outcome is received.outcome is Outcome.REPLAYED
+    assert sent.balance == received.balance == 0
+
+
+def test_after_a_transfer_nobody_s_payments_need_be_locked(
+    books: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award(1, 4)
+    coins.award(2, 4)
+    db.session.commit()
+    with statements(db.engine) as seen:
+        coins.transfer(1, 2, 4)
+        assert coins.award_once(1, 5, "goal")
+        assert coins.award_once(2, 5, "goal")
+    assert [text for text in seen if "SHARE MODE" in text] == []
+    db.session.commit()
+
+
+def test_a_name_far_ahead_that_another_zone_took_is_not_promised(
+    books: None, db: SQLAlchemy, coins: Coins, clock: Clock
+) -> None:
+    zones = ["Pacific/Kiritimati"]
+    coins.timezone_loader(lambda user_id: zones[0])
+    clock.now = datetime(2026, 12, 2, 11, tzinfo=timezone.utc)  # the 3rd has begun there
+    assert coins.award_once(7, 10, "goal")
+    clock.forward(hours=1)
+    assert coins.award(7, 1, "goal")
+    db.session.commit()
+    clock.now, zones[0] = NOON, "UTC"
+    refused = coins.award_once(7, 10, "goal")
+    assert (refused.outcome, refused.balance) == (Outcome.ALREADY, 11)
+    assert refused.next_at == datetime(2026, 12, 4, tzinfo=timezone.utc)
+    clock.now = refused.next_at
+    assert coins.award_once(7, 10, "goal")
+    db.session.commit()
+
+
+def test_a_reversal_without_tables_says_what_to_run(
+    ctx: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    db.drop_all()
+    with pytest.raises(MissingTablesError):
+        coins.reverse(1)
+    assert not db.session().in_transaction()
 
 
 # -- in a transaction that had begun, which cannot be repeated ------------------------------
