@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, MissingTablesError, Outcome, Receipt
+from flask_coins import Coins, InsufficientCoins, MissingTablesError, Outcome, Receipt
 
 from .apps import NOON, Clock
 from .movements import amounts, books_faults
@@ -43,6 +43,16 @@ def test_a_replay_tells_a_recipient_who_has_spent_it_all_of_nothing(
     db.session.commit()
     assert sent.outcome is received.outcome is Outcome.REPLAYED
     assert sent.balance == received.balance == 0
+
+
+def test_who_is_short_and_has_the_lower_id_gives_the_other_nothing_first(
+    books: None, db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award(1, 3)
+    db.session.commit()
+    with statements(db.engine) as seen, pytest.raises(InsufficientCoins):
+        coins.transfer(1, 2, 4)
+    assert [text for text in seen if text.startswith("INSERT")] == []
 
 
 def test_after_a_transfer_nobody_s_payments_need_be_locked(
