@@ -4,6 +4,11 @@ _FALSE = "None is as false as False"
 _STEP = "a step that leads into the next period all the same"
 _FIELD = "default_factory=dict, init=False, repr=False, compare=False"
 _SHORTCUT = "a shortcut: without it the same period is found one by one"
+_NO_ZERO = "no movement is of zero coins"
+_NO_ID = "no row has been read that this one could be mistaken for, and its id is not told"
+_KNOWN = "after a payment the next period that pays is one of those whose names were looked at"
+_CAST = "for type checkers"
+_AS_MANY = "both are as long by construction"
 
 EQUIVALENTS: dict[str, dict[str, str]] = {
     "windows": {
@@ -45,6 +50,35 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
             " -> late = sorted(row.at for row in paid if row.at >= period.start)[+self.limit :]"
         ): _SHORTCUT,
     },
-    "_ledger": {},
+    "_ledger": {
+        'amount: int | None = None -> amount: int | None = ""': "every Undo names its amount",
+        "return self.movement._replace(amount=amount if self.movement.amount > 0 else -amount) -> return self.movement._replace(amount=amount if self.movement.amount >= 0 else -amount)": _NO_ZERO,
+        "gives = write.movement.amount > 0 -> gives = write.movement.amount >= 0": _NO_ZERO,
+        "account = write.earn(claim.free_name(paid)) -> account = write.earn(None)": "caught on PostgreSQL by tests/test_plans.py::test_a_payment_is_a_look_and_two_writes",
+        "account = write.earn(claim.free_name(paid)) -> account = write.earn(claim.free_name(None))": "caught on PostgreSQL by tests/test_once.py::test_a_limit_pays_so_often_and_names_each",
+        "paid = write.look_again(claim, paid) -> paid = write.look_again(claim, None)": "caught on MariaDB by tests/test_ledger.py::test_a_window_paid_between_look_and_lock_is_not_paid_again",
+        "mine = Paid(0, movement.now, claim.free_name(paid)) -> mine = Paid(None, movement.now, claim.free_name(paid))": _NO_ID,
+        "mine = Paid(0, movement.now, claim.free_name(paid)) -> mine = Paid(1, movement.now, claim.free_name(paid))": _NO_ID,
+        "next_at = claim.opens_at([*paid, mine], movement.now, write.named) -> next_at = claim.opens_at([*paid, mine], movement.now, None)": _KNOWN,
+        "next_at = claim.opens_at([*paid, mine], movement.now, write.named) -> next_at = claim.opens_at([*paid, mine], movement.now, )": _KNOWN,
+        "take.first_of_key() -> pass": "caught on MariaDB by tests/test_ledger_details.py::test_after_a_transfer_nobody_s_payments_need_be_locked",
+        'earned: Account | None = None -> earned: Account | None = ""': _FALSE,
+        'link = cast("Entry", sent.entry).id -> link = cast(None, sent.entry).id': _CAST,
+        'link = cast("Entry", sent.entry).id -> link = cast("XXEntryXX", sent.entry).id': _CAST,
+        'link = cast("Entry", receipts[0].entry).id -> link = cast(None, receipts[0].entry).id': _CAST,
+        'link = cast("Entry", receipts[0].entry).id -> link = cast("XXEntryXX", receipts[0].entry).id': _CAST,
+        "theirs = earned.balance if earned else take.connection.scalar(sql.ACCOUNT, take.params) -> theirs = earned.balance if (earned) and False else take.connection.scalar(sql.ACCOUNT, take.params)": "the transaction reads the same from the row that it has changed",
+        "if give.owner < take.owner: -> if give.owner <= take.owner:": "nobody transfers to himself",
+        "next_at = claim.opens_at(paid, write.movement.now, write.named) -> next_at = claim.opens_at(paid, None, write.named)": "a window that refuses does not open at this moment",
+        "for write, balance in zip(writes[1:], balances[1:], strict=True): -> for write, balance in zip(writes[1:], balances[1:], strict=None):": _AS_MANY,
+        "for write, balance in zip(writes[1:], balances[1:], strict=True): -> for write, balance in zip(writes[1:], balances[1:], ):": _AS_MANY,
+        "for write, balance in zip(writes[1:], balances[1:], strict=True): -> for write, balance in zip(writes[1:], balances[1:], strict=False):": _AS_MANY,
+        "if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=True)): -> if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=None)):": _AS_MANY,
+        "if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=True)): -> if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, )):": _AS_MANY,
+        "if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=True)): -> if not all(write.is_theirs(each.entry) for write, each in zip(writes, undos, strict=False)):": _AS_MANY,
+        "for write, each in zip(writes, undos, strict=True): -> for write, each in zip(writes, undos, strict=None):": _AS_MANY,
+        "for write, each in zip(writes, undos, strict=True): -> for write, each in zip(writes, undos, ):": _AS_MANY,
+        "for write, each in zip(writes, undos, strict=True): -> for write, each in zip(writes, undos, strict=False):": _AS_MANY,
+    },
     "_writes": {},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, InsufficientCoins, MissingTablesError, Outcome, Receipt
+from flask_coins import Coins, CoinsRetry, InsufficientCoins, MissingTablesError, Outcome, Receipt
 
 from .apps import NOON, Clock
 from .movements import amounts, books_faults
@@ -128,6 +129,30 @@ def test_a_key_used_between_look_and_lock_is_replayed_without_another_try(
     db.session.commit()
     assert (again.outcome, again.entry) == (Outcome.REPLAYED, first[0].entry)
     assert again.balance == coins.balance(7) == first[0].balance
+
+
+def test_who_is_erased_between_look_and_lock_is_given_nothing_under_the_old_id(
+    books: None, db: SQLAlchemy, coins: Coins, app: Flask, engine: str
+) -> None:
+    coins.award(7, 10)
+    spend = coins.spend(7, 4, "shop")
+    db.session.commit()
+
+    def forget() -> str:
+        return app.test_cli_runner().invoke(args=["coins", "forget", "7"]).output
+
+    def erase() -> None:  # in a thread, which has no app context that it would end
+        with ThreadPoolExecutor(1) as threads:
+            assert "entries       2" in threads.submit(forget).result()
+
+    lock = "UPDATE coin_balance" if engine == "sqlite" else "FOR UPDATE"
+    db.session.connection()
+    with before(db.engine, lock, erase), pytest.raises(CoinsRetry, match="erased meanwhile"):
+        coins.reverse(spend)
+    db.session.commit()
+    assert coins.history(7) == []
+    assert coins.reverse(spend).balance == 10
+    db.session.commit()
 
 
 # -- another database ------------------------------------------------------------------------
