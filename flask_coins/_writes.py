@@ -312,7 +312,9 @@ class Write:
         account = self._changed(statement, returns)
         expected = self.before.plus(self.movement.amount)
         if account and (account.earned < expected.earned or account.spent < expected.spent):
-            raise CoinsRetry("This user was erased meanwhile: repeat the transaction.")
+            raise CoinsRetry(
+                "This user was erased, or mended by verify, meanwhile: repeat the transaction."
+            )
         seen = self.looked and expected == account
         if account is not None and not seen:
             self.moved = True

@@ -173,7 +173,10 @@ def test_a_balance_needs_no_log(plan: Plan, coins: Coins) -> None:
 
 def test_texts_are_compared_as_they_are_kept(plan: Plan, coins: Coins) -> None:
     lines = plan(lambda: coins.award_once("ü☃", 5, "día", "day", subject="😀"))
-    assert indexes(lines) <= {"ix_coin_log_look", "uq_coin_log_once", "ix_coin_log_user"}
+    # For a user without entries any index that begins with the user is as good.
+    assert indexes(lines) <= {
+        *("ix_coin_log_look", "uq_coin_log_once", "ix_coin_log_user", "uq_coin_log_transfer"),
+    }
     assert "ix_coin_log_look" in indexes(lines)
     assert not reads_a_table(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, time, timedelta, timezone
@@ -685,9 +686,14 @@ def test_mending_takes_no_part_in_what_is_paid_meanwhile(
         db.session.execute(sa.update(balances).values(earned=999, spent=989))
         db.session.commit()
     answers = racers.race(database_url, [mend_ada, pay_one], USERS)
-    assert {answer.said for answer in answers} <= {"mended", "nothing", "awarded"}
+    # MariaDB looks at the row before it pays: sums that have shrunk since are no base to pay on.
+    retried = {"CoinsRetry"} if database_url.startswith("mariadb") else set()
+    assert {answer.said for answer in answers} <= {"mended", "nothing", "awarded"} | retried
+    paid = Counter(answer.user for answer in answers if answer.said == "awarded")
     with app.app_context():
-        assert {coins.balance(user) for user in USERS} == {14}
+        assert {user: coins.balance(user) - 10 for user in USERS} == {
+            user: paid[user] for user in USERS
+        }
         assert [*examine(db.session(), log)] == [[]]
 
 
