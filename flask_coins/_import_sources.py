@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ _PLACE = {
 Numbered = tuple[int, "dict[str, Any] | InvalidInput"]
 
 
-class Source:
+class Source(ABC):
     """Rows with their numbers, each a mapping of columns; or what is wrong with one."""
 
     texts = False
@@ -48,9 +49,9 @@ class Source:
         """How far it is read."""
         return 0
 
+    @abstractmethod
     def rows(self) -> Generator[Numbered, None, None]:
         """Every row, in order."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of it."""

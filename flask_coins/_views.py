@@ -181,6 +181,7 @@ class ViewRule:
 
 
 def methods_of(methods: Iterable[str] | None) -> frozenset[str] | None:
+    """The methods that a rule names, in upper case; InvalidInput for what is no list of texts."""
     if methods is None:
         return None
     names = list(methods) if isinstance(methods, Iterable) else [None]
