@@ -53,6 +53,7 @@ class Source(ABC):
     def rows(self) -> Generator[Numbered, None, None]:
         """Every row, in order."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of it."""
 
