@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ._import_rows import COLUMNS, Row
 from ._models import balances, log
-from ._statements import MYSQL_FAMILY
+from ._statements import MYSQL_FAMILY, insert_for
 from .errors import CoinsError
 
 _SCHEMAS = {"postgresql": "pg_temp", "sqlite": "temp"}
@@ -129,8 +128,7 @@ def upsert(
 
     With none it stays as it is, and is locked.
     """
-    module: Any = {"postgresql": postgresql, "sqlite": sqlite}.get(dialect, mysql)
-    insert = module.insert(balances).from_select(names, rows)
+    insert = insert_for(dialect, balances).from_select(names, rows)
     new = insert.inserted if dialect in MYSQL_FAMILY else insert.excluded
     change = {name: new[name] for name in changed} or {"balance": balances.c.balance}
     if dialect in MYSQL_FAMILY:
