@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask import Blueprint, Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
-from . import _checks, _install, _models, _session, _settings, _wiring
+from . import _checks, _install, _models, _session, _settings, _wiring, _words
 from ._calls import Moving
 from ._charges import release_late
 from ._cli import coins_cli
@@ -56,7 +56,7 @@ class Coins(Moving, Reading):
         self._clock = utc_now if clock is None else _checks.function(clock, "clock")
         self._bind_key = bind_key
         self._loaders = Loaders(sets_user=_wiring.sets_user)
-        #: The JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
+        #: The pages and the JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
         self.blueprint: Blueprint = make_blueprint()
         if app is not None:
             self.init_app(app, db)
@@ -84,6 +84,7 @@ class Coins(Moving, Reading):
         app.teardown_appcontext(release_late(state))
         app.teardown_appcontext(state.warn_of_lost_entries)
         app.jinja_env.globals.setdefault("coins", self)
+        _words.init_app(app)
         app.cli.add_command(coins_cli)
         _install.connect(app, self._bind_key)
         if settings.url_prefix is not None:

@@ -101,7 +101,11 @@ def _where(view: Callable[..., Any]) -> str:
 def overlapping_routes(state: State) -> list[str]:
     """Routes of the host's among those of the blueprint, wherever it is registered."""
     ours = [route for route in state.app.url_map.iter_rules() if _is_ours(state, route)]
-    prefixes = {(route.host, route.subdomain, _prefix(route)) for route in ours}
+    prefixes = {
+        (route.host, route.subdomain, route.rule.removesuffix("/api"))
+        for route in ours
+        if route.rule.endswith("/api")
+    }
     found = []
     for route in state.app.url_map.iter_rules():
         if _is_ours(state, route):
@@ -120,11 +124,10 @@ def overlapping_routes(state: State) -> list[str]:
 
 def _is_ours(state: State, route: Route) -> bool:
     view = state.app.view_functions.get(route.endpoint)
-    return str(getattr(view, "__module__", None)).startswith(f"{__package__}.")
-
-
-def _prefix(route: Route) -> str:
-    return route.rule.rpartition("/api")[0]
+    # That of static files is a method of the blueprint's.
+    owner = getattr(getattr(view, "__self__", None), "import_name", None)
+    module = owner or getattr(view, "__module__", None)
+    return str(module).startswith(f"{__package__}.")
 
 
 def _lies_under(route: Route, prefix: str) -> bool:

@@ -1,4 +1,4 @@
-"""The JSON API of the current user's coins. Nobody reads anybody else's."""
+"""The blueprint: pages and a JSON API of the current user's coins. Nobody reads anybody else's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from . import _api, _problems
 
 def make_blueprint() -> Blueprint:
     """A blueprint named ``coins`` with every route of the extension, and its own error handlers."""
-    blueprint = Blueprint("coins", __name__)
+    blueprint = Blueprint(
+        "coins",
+        __name__,
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/static",
+    )
     _api.add_routes(blueprint)
     _problems.add_handlers(blueprint)
     blueprint.after_request(_keep_private)

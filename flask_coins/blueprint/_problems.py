@@ -1,8 +1,8 @@
-"""Errors as RFC 9457 problems, for the requests of the blueprint alone."""
+"""Errors as RFC 9457 problems, for the requests of the API alone; pages get the host's pages."""
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import product, takewhile
 from typing import Any
 
 from flask import Blueprint, Response, current_app, json, request
@@ -30,7 +30,7 @@ class Problem(Exception):
 
 
 def add_handlers(blueprint: Blueprint) -> None:
-    """Have every error of the blueprint's requests answered by a problem."""
+    """Have every error of the API's requests answered by a problem."""
     blueprint.register_error_handler(Problem, _answer)
     blueprint.register_error_handler(CoinsError, _not_ready)
     blueprint.register_error_handler(Exception, _crash)
@@ -45,11 +45,13 @@ def _answer(problem: Problem) -> Response:
     return _filled(response, problem.members)
 
 
-def _not_ready(error: CoinsError) -> Response:
+def _not_ready(error: CoinsError) -> ResponseReturnValue:
     """The app is not set up, or its database is not: the app's log has the traceback.
 
     What lies in the code of the host is told to developers only; it may show a user object.
     """
+    if not _is_api():
+        return _by_host(error, BaseException)
     status, code = _NOT_READY.get(type(error), (500, "not_set_up"))
     current_app.logger.error("Flask-Coins cannot answer: %s", error, exc_info=error)
     told = status != 500 or current_app.debug or current_app.testing
@@ -57,15 +59,24 @@ def _not_ready(error: CoinsError) -> Response:
 
 
 def _crash(error: Exception) -> ResponseReturnValue:
-    """Keep a crash from the host's handler of every Exception, but not from one of its own kind.
+    """Keep a crash from the host's handler of every Exception, but not from one of its own kind."""
+    return _by_host(error, Exception if _is_api() else BaseException)
 
-    Raised again, it is an unhandled one: Flask logs or propagates it, and then comes a 500.
+
+def _by_host(error: Exception, but: type[BaseException]) -> ResponseReturnValue:
+    """What the host's handler says of ``error``, unless it is one for ``but`` or more than that.
+
+    Without one it is raised again, an unhandled one: Flask logs or propagates it, and then comes a
+    500.
     """
-    for name in (*request.blueprints, None):
-        handlers = current_app.error_handler_spec[name][None]
-        for kind in takewhile(lambda kind: kind is not Exception, type(error).__mro__):
-            if kind in handlers:
-                return current_app.ensure_sync(handlers[kind])(error)  # type: ignore[no-any-return]
+    # In Flask's own order, of which ours are left out.
+    codes = (error.code, None) if isinstance(error, HTTPException) else (None,)
+    for code, name in product(codes, (*request.blueprints, None)):
+        handlers = current_app.error_handler_spec[name][code]
+        for kind in takewhile(lambda kind: kind is not but, type(error).__mro__):
+            handler = handlers.get(kind)
+            if handler is not None and handler.__module__ != __name__:
+                return current_app.ensure_sync(handler)(error)  # type: ignore[no-any-return]
     raise error
 
 
@@ -73,6 +84,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     """An error of HTTP itself, with headers such as Retry-After, or the response it was given."""
     if error.response is not None:
         return error.get_response()
+    if not _is_api():
+        return _page_error(error)
     response = Response(status=error.code, headers=error.get_headers())
     code = error.name.lower().replace(" ", "_")
     return _filled(response, {"code": code, "detail": error.description})
@@ -84,3 +97,15 @@ def _filled(response: Response, members: dict[str, Any]) -> Response:
     response.data = json.dumps(head | members)
     response.content_type = "application/problem+json"
     return response
+
+
+def _page_error(error: HTTPException) -> ResponseReturnValue:
+    """The host's page for ``error``, else the plain one that Flask would answer."""
+    try:
+        return _by_host(error, BaseException)
+    except HTTPException as unhandled:
+        return unhandled.get_response(request.environ)
+
+
+def _is_api() -> bool:
+    return (request.endpoint or "").rpartition(".")[2].startswith("api_")
