@@ -99,7 +99,7 @@ class Coins(Moving, Reading):
 
         By default Flask-Login's ``current_user`` is taken, else ``g.user``. It is asked after the
         view has run. :class:`~flask_coins.InvalidInput` unless it is a function, and not an async
-        one; so for the other two.
+        one; so for the others.
         """
         self._loaders.current_user = _checks.function(loader, "A current_user_loader")
         return loader
@@ -117,9 +117,19 @@ class Coins(Moving, Reading):
         _checks.function(check, "An eligible_check")
 
         def answer(user_id: str, reason: str) -> bool:
-            return _not_awaitable(check(user_id, reason))
+            return _not_awaitable(check(user_id, reason), "An eligible_check")
 
         self._loaders.eligible = answer
+        return check
+
+    def admin_check(self, check: F) -> F:
+        """Register ``check()``: whether the current user may use the admin pages; by default nobody.
+
+        It is asked in each request of somebody who is logged in, and decides alone: who passes sees
+        every user's coins and may move them.
+        """
+        _checks.function(check, "An admin_check")
+        self._loaders.is_admin = lambda: _not_awaitable(check(), "An admin_check")
         return check
 
     # -- paying on signals --------------------------------------------------------------------
@@ -184,9 +194,9 @@ def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
     return db.metadatas[bind_key]
 
 
-def _not_awaitable(answer: Any) -> bool:
+def _not_awaitable(answer: Any, name: str) -> bool:
     if isawaitable(answer):
         if iscoroutine(answer):
             answer.close()
-        raise InvalidInput("An eligible_check answers True or False, not something to be awaited.")
+        raise InvalidInput(f"{name} answers True or False, not something to be awaited.")
     return bool(answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from . import _api, _problems
+from . import _api, _csrf, _problems
 
 
 def make_blueprint() -> Blueprint:
@@ -18,6 +18,7 @@ def make_blueprint() -> Blueprint:
     )
     _api.add_routes(blueprint)
     _problems.add_handlers(blueprint)
+    blueprint.add_app_template_global(_csrf.field, "coins_csrf")
     blueprint.after_request(_keep_private)
     return blueprint
 
