@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from . import _api, _csrf, _problems
+from . import _api, _csrf, _layout, _problems, _wallet
 
 
 def make_blueprint() -> Blueprint:
@@ -17,12 +17,15 @@ def make_blueprint() -> Blueprint:
         static_url_path="/static",
     )
     _api.add_routes(blueprint)
+    _wallet.add_routes(blueprint)
     _problems.add_handlers(blueprint)
+    _layout.add_globals(blueprint)
     blueprint.add_app_template_global(_csrf.field, "coins_csrf")
     blueprint.after_request(_keep_private)
     return blueprint
 
 
 def _keep_private(response: Response) -> Response:
-    response.headers["Cache-Control"] = "private, no-store"
+    if (request.endpoint or "").rpartition(".")[2] != "static":
+        response.headers["Cache-Control"] = "private, no-store"
     return response
