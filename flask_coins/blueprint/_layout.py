@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Blueprint, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
@@ -44,7 +44,7 @@ def _name() -> str:
     return here if here in names else names[0]
 
 
-def url(endpoint: str, **values: str) -> str:
+def url(endpoint: str, **values: Any) -> str:
     """The address of a page or, with ``filename``, of a file: ``url("static", filename=…)``."""
     return url_for(f"{_name()}.{endpoint}", **values)
 
