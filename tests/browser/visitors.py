@@ -10,6 +10,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
+
+from example_app.extensions import coins, db
+from example_app.models import Question, User
+
+from .site import Site
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
 
@@ -85,6 +92,23 @@ class Visitor:
         page.get_by_role("main").get_by_role("button", name="Sign up").click()
         return page
 
+    def learn(self, site: Site, page: Page, answers: int) -> None:
+        """Answer the first ``answers`` questions of all exams right."""
+        for path, answer in right_answers(site)[:answers]:
+            page.goto(self.url + "/exams/1")
+            form = page.locator(f'form[action="{path}"]')
+            form.get_by_role("textbox").fill(answer)
+            form.get_by_role("button").click()
+
+    def entries(self, site: Site) -> dict[str, list[int]]:
+        """What the log has for this learner: the amounts of each reason, the oldest first."""
+        found: dict[str, list[int]] = {}
+        with site.app.app_context():
+            user = db.session.scalars(select(User).where(User.name == self.name)).one()
+            for entry in reversed(coins.history(user)):
+                found.setdefault(entry.reason, []).append(entry.amount)
+        return found
+
     def judge(self) -> None:
         """Fail if any page asked another host for something, or if the browser complained."""
         elsewhere = {
@@ -109,3 +133,10 @@ def visitor(browser: Browser, url: str, **options: Any) -> Iterator[Visitor]:
     finally:
         context.close()
     someone.judge()
+
+
+def right_answers(site: Site) -> list[tuple[str, str]]:
+    """Where each question is answered, and how."""
+    with site.app.app_context():
+        questions = db.session.scalars(select(Question).order_by(Question.id))
+        return [(f"/exams/questions/{each.id}", each.answer) for each in questions]
