@@ -132,6 +132,14 @@ class Coins(Moving, Reading):
         self._loaders.is_admin = lambda: _not_awaitable(check(), "An admin_check")
         return check
 
+    def words_loader(self, loader: F) -> F:
+        """Register ``loader(reason, subject)``: how pages name it to the current user, as plain text.
+
+        ``subject`` is text, or None. The answer None stands for the name that we have ourselves.
+        """
+        self._loaders.words = _checks.function(loader, "A words_loader")
+        return loader
+
     # -- paying on signals --------------------------------------------------------------------
 
     def award_on(

@@ -28,6 +28,8 @@ class Loaders:
     current_user: Callable[[], Any] | None = None
     timezone: Callable[[str], Any] | None = None
     eligible: Callable[[str, str], bool] | None = None
+    words: Callable[[str, str | None], Any] | None = None
+    """How the host names a reason, with its subject."""
     is_admin: Callable[[], bool] = lambda: False
     """Whether the current user may see and do everything; nobody may, until the host says so."""
     on_signals: list[tuple[Any, Any]] = field(default_factory=list)
