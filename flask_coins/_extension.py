@@ -140,6 +140,15 @@ class Coins(Moving, Reading):
         self._loaders.words = _checks.function(loader, "A words_loader")
         return loader
 
+    def recipient_loader(self, loader: F) -> F:
+        """Register ``loader(name)``: whom a client of the API means, or None for nobody.
+
+        It turns ``POST …/api/transfer`` on. ``name`` is the client's text, of 1 to 128 characters; the
+        answer is a user or an id.
+        """
+        self._loaders.recipient = _checks.function(loader, "A recipient_loader")
+        return loader
+
     # -- paying on signals --------------------------------------------------------------------
 
     def award_on(

@@ -78,3 +78,4 @@ AVAILABLE = sa.select(
     .scalar_subquery()
 ).where(*_ROW)
 """What can be taken: the balance without the holds that are open and not overdue."""
+BALANCE_AND_AVAILABLE = sa.select(balances.c.balance, *AVAILABLE.selected_columns).where(*_ROW)

@@ -32,6 +32,8 @@ class Loaders:
     """How the host names a reason, with its subject."""
     is_admin: Callable[[], bool] = lambda: False
     """Whether the current user may see and do everything; nobody may, until the host says so."""
+    recipient: Callable[[str], Any] | None = None
+    """Whom a client of the API means; None: nobody can be sent anything by it."""
     on_signals: list[tuple[Any, Any]] = field(default_factory=list)
     """Each signal that pays, with its rule."""
     sets_user: Callable[[Flask], bool] = lambda app: False

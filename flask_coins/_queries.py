@@ -82,6 +82,20 @@ class Reader:
         rows = self._rows(session, holding.AVAILABLE, params)
         return int(rows[0][0]) if rows else 0
 
+    def account(
+        self, session: Session, user_id: str, currency: str, now: datetime
+    ) -> tuple[int, int]:
+        """The balance, and what of it can be spent at ``now``: two sides of one snapshot."""
+        params = {"of_user_id": user_id, "of_currency": currency, "now": now}
+        rows = self._rows(session, holding.BALANCE_AND_AVAILABLE, params)
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
+
+    def by_key(self, session: Session, user_id: str, key: str) -> Entry | None:
+        """The entry of the user that has this idempotency key."""
+        params = {"of_user_id": user_id, "of_idempotency_key": key}
+        rows = self._rows(session, sql.BY_KEY, params)
+        return sql.entry_of(rows[0]) if rows else None
+
     def holds(self, session: Session, user_id: str, currency: str, now: datetime) -> list[Hold]:
         """The user's holds that count at ``now``, in the order in which they were made."""
         params = {"of_user_id": user_id, "of_currency": currency, "now": now}

@@ -6,11 +6,12 @@ import difflib
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from . import _checks
 from ._budgets import budgets
+from ._prices import prices
 from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import zone_of
 
@@ -38,6 +39,8 @@ class Settings:
     """Whether ``flask db upgrade`` copies missing revisions into the host's folder."""
     budgets: Any = ()
     """A list of dicts: how much may be paid in a window, to each user or to all together."""
+    api_prices: Any = field(default_factory=dict)
+    """What the API sells: a dict of reasons and what each costs; an empty one turns it off."""
 
     def __post_init__(self) -> None:
         self._require(self._has_zone(), "timezone")
@@ -52,6 +55,7 @@ class Settings:
         self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
         self._read_budgets()
+        self._read_prices()
 
     def _read_budgets(self) -> None:
         try:
@@ -65,6 +69,12 @@ class Settings:
             except InvalidInput as error:
                 raise CoinsError(f"COINS_BUDGETS[{number}]: {error}") from error
         object.__setattr__(self, "budgets", found)
+
+    def _read_prices(self) -> None:
+        try:
+            object.__setattr__(self, "api_prices", prices(self.api_prices))
+        except InvalidInput as error:
+            raise CoinsError(f"COINS_API_PRICES{str(error).removesuffix('.')}.") from error
 
     def _has_zone(self) -> bool:
         try:

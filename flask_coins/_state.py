@@ -349,8 +349,25 @@ class State:
         context = vars(g._get_current_object())
         context.setdefault("coins_receipts", []).append(receipt)
         if receipt and has_request_context():
-            after_this_request(lambda response: add_to_header(response, receipt))
+            after_this_request(lambda response: self._shown(response, receipt))
         self.signal(receipt, user_id)
+
+    def _shown(self, response: Response, receipt: Receipt) -> Response:
+        return response if self.is_anothers(receipt) else add_to_header(response, receipt)
+
+    def is_anothers(self, receipt: Receipt) -> bool:
+        """Whether somebody is logged in, and the entry of ``receipt`` is not theirs to see."""
+        try:
+            user = self.current_user()
+            known = not _checks.is_anonymous(user)
+            return (
+                known and receipt.entry is not None and receipt.entry.user_id != self.user_id(user)
+            )
+        except NoUserError:
+            return False
+        except Exception:  # the coins are paid: no failure may cost the view its answer
+            self.app.logger.exception("Who is logged in could not be told after a payment")
+            return True
 
     def signal(self, receipt: Receipt, user_id: str | None) -> None:
         """Send the signal of a receipt that is true by now, and show it to nobody."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ from .statements import statements
 
 PATHS = ["/coins/api/balance", "/coins/api/history", "/coins/api/rewards"]
 Who = dict[str, Any]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLite alone: what is sent to the database is claimed elsewhere."""
+    return f"sqlite:///{tmp_path / 'host.sqlite3'}"
 
 
 @pytest.fixture
@@ -52,6 +59,12 @@ def problem(response: TestResponse) -> dict[str, Any]:
     return dict(response.json)
 
 
+def figures(balance: int, available: int, currency: str = "coins") -> dict[str, Any]:
+    """The answer to ``GET /coins/api/balance``."""
+    held = balance - available
+    return {"balance": balance, "available": available, "held": held, "currency": currency}
+
+
 def rewards_of(client: FlaskClient) -> dict[str, Any]:
     """The rewards of the current user, by reason."""
     return {each["reason"]: each for each in client.get("/coins/api/rewards").json["rewards"]}
@@ -62,12 +75,23 @@ def rewards_of(client: FlaskClient) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("paid")
 def test_balance(client: FlaskClient) -> None:
-    assert client.get("/coins/api/balance").json == {"balance": 81, "currency": "coins"}
+    assert client.get("/coins/api/balance").json == figures(81, 81)
+
+
+def test_what_is_held_is_the_balance_without_what_is_available(
+    app: Flask, client: FlaskClient, db: SQLAlchemy, coins: Coins, who: Who
+) -> None:
+    with app.app_context():
+        coins.award(who["id"], 30)
+        coins.hold(who["id"], 10, "raffle")
+        coins.hold(who["id"], 15, "raffle", expires_in=timedelta(minutes=1))
+        db.session.commit()
+    assert client.get("/coins/api/balance").json == figures(30, 5)
 
 
 def test_who_never_had_coins_has_none(client: FlaskClient, who: Who) -> None:
     who["id"] = "student:1"
-    assert client.get("/coins/api/balance").json == {"balance": 0, "currency": "coins"}
+    assert client.get("/coins/api/balance").json == figures(0, 0)
     assert client.get("/coins/api/history").json == {"entries": [], "next": None}
 
 
@@ -174,10 +198,35 @@ def test_a_cursor_of_somebody_else_shows_only_ones_own(client: FlaskClient, who:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_is_kept_by_caches(client: FlaskClient, who: Who, path: str) -> None:
-    assert client.get(path).headers["Cache-Control"] == "private, no-store"
+def test_no_shared_cache_keeps_an_answer(client: FlaskClient, who: Who, path: str) -> None:
+    kept = "no-cache" if path.endswith("balance") else "no-store"
+    response = client.get(path)
+    assert response.headers["Cache-Control"] == f"private, {kept}"
+    assert response.vary.as_set() == {"cookie", "authorization"}
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     who["id"] = None
     assert client.get(path).headers["Cache-Control"] == "private, no-store"
+
+
+def test_an_unchanged_balance_is_not_sent_again(
+    app: Flask, client: FlaskClient, db: SQLAlchemy, coins: Coins, who: Who
+) -> None:
+    known = {"If-None-Match": client.get("/coins/api/balance").headers["ETag"]}
+    for method in ("GET", "HEAD"):
+        response = client.open("/coins/api/balance", method=method, headers=known)
+        assert (response.status_code, response.data) == (304, b"")
+        assert response.headers["ETag"] == known["If-None-Match"]
+        assert response.headers["Cache-Control"] == "private, no-cache"
+    with app.app_context():
+        coins.award(who["id"], 1)
+        db.session.commit()
+    assert client.get("/coins/api/balance", headers=known).json == figures(1, 1)
+
+
+def test_static_files_may_be_kept(client: FlaskClient) -> None:
+    with client.get("/coins/static/coins.css") as response:
+        assert response.status_code == 200
+        assert "private" not in response.headers["Cache-Control"]
 
 
 # -- problems -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, Outcome, Receipt
+from flask_coins import Coins, Outcome, Receipt, award_once
 from flask_coins._header import NAME, add_to_header, item
 
 
@@ -55,3 +55,43 @@ def test_a_direct_call_in_a_view_is_shown_once_committed(
     assert NAME not in client.post("/rollback").headers
     assert client.post("/commit").headers[NAME] == "goal;amount=10;balance=10"
     assert NAME not in client.post("/commit").headers
+
+
+@pytest.mark.parametrize(("current", "shown"), [(7, True), (None, True), (8, False)])
+def test_nobody_is_shown_what_another_has(
+    app: Flask, db: SQLAlchemy, coins: Coins, current: int | None, shown: bool
+) -> None:
+    @app.post("/")
+    @award_once(10, "invited", user="7")
+    def invited() -> str:
+        return "ok"
+
+    coins.current_user_loader(lambda: current)
+    assert (NAME in app.test_client().post("/").headers) == shown
+
+
+def test_it_is_shown_where_nobody_says_who_is_logged_in(
+    app: Flask, db: SQLAlchemy, coins: Coins
+) -> None:
+    @app.post("/")
+    def pay() -> str:
+        coins.award(7, 10)
+        db.session.commit()
+        return "ok"
+
+    assert NAME in app.test_client().post("/").headers
+
+
+def test_a_loader_that_fails_costs_no_answer(
+    app: Flask, db: SQLAlchemy, coins: Coins, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.post("/")
+    def pay() -> str:
+        coins.award(7, 10)
+        db.session.commit()
+        return "ok"
+
+    coins.current_user_loader(lambda: {}["session"])
+    response = app.test_client().post("/")
+    assert (response.status_code, NAME in response.headers) == (200, False)
+    assert "after a payment" in caplog.text

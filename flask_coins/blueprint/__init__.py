@@ -26,6 +26,9 @@ def make_blueprint() -> Blueprint:
 
 
 def _keep_private(response: Response) -> Response:
-    if (request.endpoint or "").rpartition(".")[2] != "static":
-        response.headers["Cache-Control"] = "private, no-store"
+    """No shared cache keeps what is the user's; static files and the API's description may be kept."""
+    response.headers.setdefault("Cache-Control", "private, no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if response.headers["Cache-Control"].startswith("private"):
+        response.vary.update(("Cookie", "Authorization"))
     return response

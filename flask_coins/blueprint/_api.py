@@ -1,96 +1,79 @@
-"""``GET …/api/balance``, ``…/api/history`` and ``…/api/rewards``."""
+"""The routes of the JSON API: which paths there are, by which methods, and what else is asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from .. import _checks, _output, _rewards
 from .._state import State, current_state
-from ..errors import InvalidInput
-from ._problems import Problem
+from . import _api_moves, _api_reads, _openapi
 
-_LARGEST_ID = 2**63 - 1
-_ALLOWED = ("GET", "HEAD", "OPTIONS")
-_METHODS = (*_ALLOWED, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
+
+class Route(NamedTuple):
+    """One path below ``/api/``, with a view for each of its methods."""
+
+    endpoint: str
+    views: dict[str, Callable[[], Any]]
+    is_on: Callable[[State], Any] = lambda state: True
+    """Whether the host has turned it on: else there is no such path."""
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The methods that are answered."""
+        return (*self.views, *(("HEAD",) if "GET" in self.views else ()), "OPTIONS")
+
+    def dispatch(self) -> Any:
+        """The answer of the view for the method of the request."""
+        if not self.is_on(current_state()):
+            raise NotFound
+        return self.views["GET" if request.method == "HEAD" else request.method]()
+
+
+def openapi() -> Response:
+    """What this app answers, for programs; public, as it tells nothing of anybody."""
+    state = current_state()
+    root = url_for(f"{request.blueprint}.api_openapi").removesuffix("/openapi.json")
+    cookie = state.app.config["SESSION_COOKIE_NAME"]
+    paths = [path for path, route in ROUTES.items() if route.is_on(state)]
+    return _api_reads.revalidated(_openapi.document(root, cookie, paths), "no-cache")
+
+
+ROUTES = {
+    "balance": Route("api_balance", {"GET": _api_reads.balance}),
+    "history": Route("api_history", {"GET": _api_reads.history}),
+    "rewards": Route("api_rewards", {"GET": _api_reads.rewards}),
+    "prices": Route("api_prices", {"GET": _api_moves.prices}, _api_moves.has_prices),
+    "spend": Route("api_spend", {"POST": _api_moves.spend}, _api_moves.has_prices),
+    "transfer": Route("api_transfer", {"POST": _api_moves.transfer}, _api_moves.has_recipients),
+    "openapi.json": Route("api_openapi", {"GET": openapi}),
+}
+_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 
 
 def add_routes(blueprint: Blueprint) -> None:
     """Put the API on ``blueprint``."""
-    for name, view in _VIEWS.items():
+    for path, route in ROUTES.items():
         # Flask's own answer to OPTIONS would name the methods of the catch-all below, too.
         blueprint.add_url_rule(
-            f"/api/{name}", f"api_{name}", view, methods=["GET"], provide_automatic_options=False
+            f"/api/{path}",
+            route.endpoint,
+            route.dispatch,
+            methods=list(route.views),
+            provide_automatic_options=False,
         )
     # What no route matches belongs to no blueprint, and would get the host's error pages.
-    for path in ("/api", "/api/<path:path>"):
-        blueprint.add_url_rule(path, "api_other", other, methods=_METHODS, strict_slashes=False)
-
-
-def balance() -> dict[str, Any]:
-    """What the current user has: ``?currency=``."""
-    state, user_id = _current()
-    currency = _currency()
-    return {"balance": state.balance(user_id, currency), "currency": currency}
-
-
-def history() -> dict[str, Any]:
-    """Entries of the current user, newest first: ``?limit=``, ``?before=``, ``?currency=``.
-
-    ``next`` is what ``before`` must be for the next page.
-    """
-    state, user_id = _current()
-    limit = _number("limit", 100) or 50
-    before, currency = _number("before", _LARGEST_ID), _currency()
-    return _output.page(state.history(user_id, limit + 1, before, currency), limit)
-
-
-def rewards() -> dict[str, Any]:
-    """Each reward of the app as it stands for the current user."""
-    state, user_id = _current()
-    return {"rewards": [_output.reward_json(each) for each in _rewards.status(state, user_id)]}
-
-
-_VIEWS = {view.__name__: view for view in (balance, history, rewards)}
+    for below in ("/api", "/api/<path:path>"):
+        blueprint.add_url_rule(below, "api_other", other, methods=_METHODS, strict_slashes=False)
 
 
 def other(path: str = "") -> Response:
-    """Every request that is no GET of the above: OPTIONS, another method, or no such path."""
-    if path not in _VIEWS:
+    """Every request that is none of the above: OPTIONS, another method, or no such path."""
+    route = ROUTES.get(path)
+    if route is None or not route.is_on(current_state()):
         raise NotFound
     if request.method != "OPTIONS":
-        raise MethodNotAllowed(_ALLOWED)
-    return Response(headers={"Allow": ", ".join(_ALLOWED)})
-
-
-def _current() -> tuple[State, str]:
-    state = current_state()
-    user = state.current_user()
-    if _checks.is_anonymous(user):
-        raise Problem(401, "anonymous", "Nobody is logged in.")
-    return state, _checks.user_id(user)
-
-
-def _number(name: str, largest: int) -> int | None:
-    """A parameter from 1 to ``largest``; None where it is not given."""
-    given = request.args.get(name)
-    if given is None:
-        return None
-    # int() is slow for very long texts, and takes other digits than these.
-    plain = given.isascii() and given.isdigit() and len(given) <= len(str(largest))
-    if not plain or not 1 <= int(given) <= largest:
-        raise _invalid(name, f"{name} is a whole number from 1 to {largest}.")
-    return int(given)
-
-
-def _currency() -> str:
-    try:
-        return _checks.currency(request.args.get("currency", "coins"))
-    except InvalidInput as error:
-        raise _invalid("currency", str(error)) from error
-
-
-def _invalid(name: str, allowed: str) -> Problem:
-    return Problem(400, "invalid_parameter", allowed, parameter=name)
+        raise MethodNotAllowed(route.allowed)
+    return Response(headers={"Allow": ", ".join(route.allowed)})

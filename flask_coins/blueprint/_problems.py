@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product, takewhile
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, Response, current_app, json, request
@@ -10,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
-from ..errors import CoinsError, CoinsRetry, MissingTablesError, NoUserError
+from ..errors import CoinsError, CoinsRetry, InsufficientCoins, MissingTablesError, NoUserError
 
 _NOT_READY = {
     MissingTablesError: (503, "missing_tables"),
@@ -23,6 +25,8 @@ _IN_THE_LOG = "The app is not set up for this; its log says what is missing."
 class Problem(Exception):
     """What went wrong: a status, a ``code`` for programs, a sentence and further members."""
 
+    headers: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, status: int, code: str, detail: str | None, **members: Any) -> None:
         super().__init__(detail)
         self.status = status
@@ -33,6 +37,7 @@ def add_handlers(blueprint: Blueprint) -> None:
     """Have every error of the API's requests answered by a problem."""
     blueprint.register_error_handler(Problem, _answer)
     blueprint.register_error_handler(CoinsError, _not_ready)
+    blueprint.register_error_handler(InsufficientCoins, _short)
     blueprint.register_error_handler(Exception, _crash)
     blueprint.register_error_handler(HTTPException, _http_error)
     for code in default_exceptions:
@@ -41,8 +46,15 @@ def add_handlers(blueprint: Blueprint) -> None:
 
 
 def _answer(problem: Problem) -> Response:
-    response = Response(status=problem.status)
+    response = Response(status=problem.status, headers=problem.headers)
     return _filled(response, problem.members)
+
+
+def _short(error: InsufficientCoins) -> ResponseReturnValue:
+    if not _is_api():
+        return _page_error(error)
+    figures = {"balance": error.balance, "amount": error.amount, "currency": error.currency}
+    return _answer(Problem(402, "insufficient_coins", error.description, **figures))
 
 
 def _not_ready(error: CoinsError) -> ResponseReturnValue:
@@ -55,7 +67,10 @@ def _not_ready(error: CoinsError) -> ResponseReturnValue:
     status, code = _NOT_READY.get(type(error), (500, "not_set_up"))
     current_app.logger.error("Flask-Coins cannot answer: %s", error, exc_info=error)
     told = status != 500 or current_app.debug or current_app.testing
-    return _answer(Problem(status, code, str(error) if told else _IN_THE_LOG))
+    problem = Problem(status, code, str(error) if told else _IN_THE_LOG)
+    if isinstance(error, CoinsRetry):
+        problem.headers = {"Retry-After": "1"}
+    return _answer(problem)
 
 
 def _crash(error: Exception) -> ResponseReturnValue:
