@@ -55,11 +55,13 @@ class Claim:
 
     def refuses(self, paid: Sequence[Paid], period: Period | None = None) -> bool:
         """Whether ``paid`` fills the period, by payments since its start or by its own names."""
-        if len(paid) < self.limit:
-            return False
+        return len(paid) >= self.limit and self.used(paid, period) >= self.limit
+
+    def used(self, paid: Sequence[Paid], period: Period | None = None) -> int:
+        """How many of ``paid`` count in the period."""
         period = period or self.period
         names = set(self.names(period))
-        return sum(row.at >= period.start or row.once_key in names for row in paid) >= self.limit
+        return sum(row.at >= period.start or row.once_key in names for row in paid)
 
     def free_name(self, paid: Sequence[Paid]) -> str | None:
         """The lowest name that no payment bears yet; None in a rolling window, which has none."""

@@ -15,7 +15,8 @@ HOLD = [column for column in holds.columns if column.key not in ("idempotency_ke
 _ROW = same(balances, "user_id", "currency")
 _IDS = holds.c.id.in_(sa.bindparam("ids", expanding=True))
 _IS_OPEN = holds.c.status == "open"
-_NOT_OVERDUE = sa.or_(holds.c.expires_at.is_(None), holds.c.expires_at > NOW)
+COUNTS = (_IS_OPEN, sa.or_(holds.c.expires_at.is_(None), holds.c.expires_at > NOW))
+"""Of holds that keep coins from being spent at ``now``."""
 
 
 def hold_of(row: Any) -> Hold:
@@ -66,15 +67,11 @@ SET_FREE = (
     .where(*_ROW)
     .values(held=balances.c.held - N, updated_at=NOW)
 )
-LISTED = (
-    sa.select(*HOLD)
-    .where(*same(holds, "user_id", "currency"), _IS_OPEN, _NOT_OVERDUE)
-    .order_by(holds.c.id)
-)
+LISTED = sa.select(*HOLD).where(*same(holds, "user_id", "currency"), *COUNTS).order_by(holds.c.id)
 AVAILABLE = sa.select(
     balances.c.balance
     - sa.select(sa.func.coalesce(sa.func.sum(holds.c.amount), 0))
-    .where(*same(holds, "user_id", "currency"), _IS_OPEN, _NOT_OVERDUE)
+    .where(*same(holds, "user_id", "currency"), *COUNTS)
     .scalar_subquery()
 ).where(*_ROW)
 """What can be taken: the balance without the holds that are open and not overdue."""

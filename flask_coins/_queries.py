@@ -37,17 +37,8 @@ _BALANCE_AT = sa.select(sa.func.coalesce(sa.func.sum(log.c.amount), 0)).where(
 _PAYMENTS = sa.select(log.c.created_at, log.c.once_key).where(
     *sql.same(log, "user_id", "currency", "reason"), *sql.IS_PAYMENT
 )
-_UNDONE = log.alias()
-_BOUGHT = (
-    sa.select(log.c.created_at)
-    .where(
-        *sql.same(log, "user_id", "reason", "subject"),
-        log.c.amount < 0,
-        log.c.reverses_id.is_(None),
-        log.c.counterparty.is_(None),
-        ~sa.exists().where(_UNDONE.c.user_id == log.c.user_id, _UNDONE.c.reverses_id == log.c.id),
-    )
-    .order_by(log.c.created_at)
+_BOUGHT = sql.BOUGHT.where(*sql.same(log, "user_id", "reason", "subject")).order_by(
+    log.c.created_at
 )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from datetime import datetime, tzinfo
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from flask import Flask
 
-from ._claims import Claim
-from ._writes import Movement
+from ._claims import Claim, Paid
+from ._wallet_reads import Look, WalletReader
 from .results import Reward
 
 if TYPE_CHECKING:
@@ -74,33 +74,91 @@ def rules_of(state: State) -> list[Rule]:
 
 
 def status(state: State, user: Any) -> list[Reward]:
-    """Each reward as it stands for ``user``, or for the current user; one SELECT for each."""
-    user_id = state.user_id(user)
-    return [reward_of(state, rule, user_id) for rule in rules_of(state)]
+    """Each reward as it stands for ``user``, or for the current user; one SELECT for a hundred."""
+    return standing(state, state.user_id(user), rules_of(state))
 
 
-def reward_of(state: State, rule: Rule, user_id: str) -> Reward:
-    """One rule as it stands for one user now."""
-    subject, window = rule.constant_subject, rule.window
+def standing(state: State, user_id: str, rules: Sequence[Rule]) -> list[Reward]:
+    """Each of ``rules`` as it stands for one user now."""
+    now, zone = state.now(), state.zone(user_id)
+    each = [_Standing(rule, *_listed(state, rule, user_id), now, zone) for rule in rules]
+    found = _paid(state, user_id, [one for one in each if one.look])
+    return [one.reward(found.get(one, [])) for one in each]
+
+
+def _listed(state: State, rule: Rule, user_id: str) -> tuple[Reward, bool]:
+    """A rule as it is listed, and whether the log has a say in how it stands."""
+    subject = rule.constant_subject
     listed = rule.listed(subject)
     if not state.eligible(user_id, rule.reason):
-        return replace(listed, state="excluded")
-    if window is None:
-        return listed
-    if subject is None:
-        return replace(listed, state="varies")
-    now, zone = state.now(), state.zone(user_id)
-    movement = Movement(user_id, 0, rule.reason, now, subject, rule.currency)
-    period = window.period(now, zone)
-    if period is None:
-        opens_at = state.opening(movement, window, zone, rule.limit)
-        return replace(listed, state="not_open", opens_at=opens_at)
-    claim = Claim(window, zone, period, rule.limit)
-    paid = state.reader.paid(state.session, movement.params(), claim)
-    if claim.refuses(paid):
-        named = partial(state.reader.named, state.session, movement.params())
-        return replace(listed, state="paid", opens_at=claim.opens_at(paid, now, named))
-    return listed
+        return replace(listed, state="excluded"), False
+    if rule.window is not None and subject is None:
+        return replace(listed, state="varies"), False
+    return listed, rule.window is not None
+
+
+class _Standing:
+    """One rule, and what has to be known to tell how it stands."""
+
+    look: Look | None = None
+
+    def __init__(
+        self, rule: Rule, listed: Reward, counts: bool, now: datetime, zone: tzinfo
+    ) -> None:
+        self.listed, self.at = listed, now
+        if not counts or rule.window is None:
+            return
+        period = rule.window.period(now, zone)
+        if period is None:
+            self.listed = replace(listed, state="not_open")
+            self.at = rule.window.opens_at(now, zone) or now
+            period = rule.window.period(self.at, zone)
+        if period is not None:
+            claim = Claim(rule.window, zone, period, rule.limit)
+            self.look = Look(rule.currency, rule.reason, listed.subject or "", claim)
+
+    def reward(self, paid: Sequence[Paid]) -> Reward:
+        """How it stands where ``paid`` is what was paid already."""
+        if self.look is None:
+            return self.listed
+        claim = self.look.claim
+        if self.listed.state == "not_open":
+            return replace(self.listed, opens_at=claim.opens_at(paid, self.at))
+        times = min(claim.used(paid), claim.limit)
+        if times < claim.limit:
+            return replace(self.listed, times=times)
+        opens_at = claim.opens_at(paid, self.at)
+        return replace(self.listed, state="paid", opens_at=opens_at, times=times)
+
+    def further(self, paid: Sequence[Paid]) -> Look | None:
+        """What else has to be looked for: where the clock was put back, names of later periods."""
+        asked: list[Claim] = []
+
+        def note(claim: Claim) -> list[Paid]:
+            asked.append(claim)
+            return []
+
+        if self.look and self.look.claim.refuses(paid):
+            self.look.claim.opens_at(paid, self.at, note)
+        return self.look._replace(claim=asked[0]) if self.look and asked else None
+
+
+def _paid(state: State, user_id: str, each: Sequence[_Standing]) -> dict[_Standing, list[Paid]]:
+    """What was paid for each: one look for all, and one more while clocks were put back."""
+    reader = WalletReader(state.table)
+    found: dict[_Standing, list[Paid]] = {one: [] for one in each}
+    looks = {one: one.look for one in each if one.look}
+    while looks:
+        rows = reader.looked(state.session, user_id, list(looks.values()))
+        fresh = {
+            one: set(more).difference(found[one]) for one, more in zip(looks, rows, strict=True)
+        }
+        for one, more in fresh.items():
+            found[one] += more
+        looks = {
+            one: look for one, more in fresh.items() if more and (look := one.further(found[one]))
+        }
+    return found
 
 
 def on_views(app: Flask) -> Iterator[ViewRule]:

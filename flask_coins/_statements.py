@@ -71,6 +71,14 @@ INSERT = sa.insert(log).execution_options(**{OWN: True})
 
 # What counts as a payment is positive, and neither gives a spend back nor comes from a user.
 IS_PAYMENT = (log.c.amount > 0, log.c.reverses_id.is_(None), log.c.counterparty.is_(None))
+_UNDONE = log.alias()
+BOUGHT = sa.select(log.c.created_at).where(
+    log.c.amount < 0,
+    log.c.reverses_id.is_(None),
+    log.c.counterparty.is_(None),
+    ~sa.exists().where(_UNDONE.c.user_id == log.c.user_id, _UNDONE.c.reverses_id == log.c.id),
+)
+"""When coins were spent of which none came back; for whom and on what is left to say."""
 SINCE = (
     sa.select(*_PAID)
     .where(

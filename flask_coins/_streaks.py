@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, tzinfo
+from typing import NamedTuple
 
 from .errors import InvalidInput
 from .results import Streak
@@ -18,6 +19,17 @@ def dated(window: Window) -> Dated:
     return window
 
 
+class Counted(NamedTuple):
+    """A streak, and the periods it was counted from, each by its first date."""
+
+    streak: Streak
+    today: date
+    """The present period."""
+    paid: set[date]
+    frozen: set[date]
+    """The missed ones that freezes bridged, in earlier streaks too."""
+
+
 def streak(
     window: Dated,
     zone: tzinfo,
@@ -25,7 +37,18 @@ def streak(
     payments: Iterable[tuple[datetime, str | None]],
     freezes: Sequence[datetime],
 ) -> Streak:
-    """The streak of somebody in ``zone`` at ``now``.
+    """The streak of somebody in ``zone`` at ``now``: see :func:`counted`."""
+    return counted(window, zone, now, payments, freezes).streak
+
+
+def counted(
+    window: Dated,
+    zone: tzinfo,
+    now: datetime,
+    payments: Iterable[tuple[datetime, str | None]],
+    freezes: Sequence[datetime],
+) -> Counted:
+    """The streak of somebody in ``zone`` at ``now``, with its periods.
 
     ``payments`` are (moment, once_key): the name under which a period was paid says which it was,
     also where the zone was another then. ``freezes`` are the moments at which some were bought, in
@@ -33,21 +56,25 @@ def streak(
     """
     paid = {_date_of(window, zone, *payment) for payment in payments}
     today = _date_of(window, zone, now, None)
-    length = longest = frozen = used = 0
+    length = longest = frozen = 0
+    bridged: set[date] = set()
     dates, begun = sorted(paid), today
     for first, until in zip(dates, [*dates[1:], today], strict=False):
         begun = begun if length else first
         length += 1
         longest = max(longest, length)
         for missed in _between(window, zone, first, min(until, today)):
-            if used == bisect_left(freezes, window.start(window.following(missed), zone)):
+            usable = bisect_left(freezes, window.start(window.following(missed), zone))
+            if len(bridged) == usable:
                 length = frozen = 0
                 break
-            used, frozen = used + 1, frozen + 1
-    left = len(freezes) - used
+            bridged.add(missed)
+            frozen += 1
+    left = len(freezes) - len(bridged)
     # Somebody who came from the east may have been paid for days to come alone.
     ends_at = _ends_at(window, zone, max(today, begun), paid, left) if length else None
-    return Streak(length, longest, today in paid, left, frozen, ends_at)
+    found = Streak(length, longest, today in paid, left, frozen, ends_at)
+    return Counted(found, today, paid, bridged)
 
 
 def _date_of(window: Dated, zone: tzinfo, moment: datetime, once_key: str | None) -> date:

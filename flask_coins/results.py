@@ -145,3 +145,5 @@ class Reward:
     """``"open"``, ``"paid"``, ``"not_open"``, ``"excluded"``, or ``"varies"`` with a view's subject."""
     opens_at: datetime | None = None
     """Aware UTC: when a reward that is not open pays next; None: never, or not known."""
+    times: int = 0
+    """How often it was paid in the present window, up to ``limit``."""

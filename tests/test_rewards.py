@@ -22,6 +22,7 @@ from flask_coins.results import Reward
 from flask_coins.windows import Between
 
 from .apps import NOON, Clock
+from .statements import statements
 
 UTC = timezone.utc
 SHOP = {"__name__": "shop.rules", "award_once": award_once}
@@ -65,7 +66,7 @@ def test_a_reward_is_open_until_it_is_paid(app: Flask, db: SQLAlchemy, find: Fin
     assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "open")
     app.test_client().post("/visit")
     tomorrow = datetime(2026, 11, 23, tzinfo=UTC)
-    assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "paid", tomorrow)
+    assert find("daily") == Reward("daily", 15, "coins", "day", 1, None, "paid", tomorrow, 1)
     assert find("daily", "bob") == Reward("daily", 15, "coins", "day", 1, None, "open")
 
 
@@ -99,10 +100,11 @@ def test_a_limit_is_open_until_it_is_met(app: Flask, db: SQLAlchemy, find: Find)
     rule = award_once(15, "thrice", "day", limit=3)
     _serve(app, rule(lambda: "done"))
     states = []
-    for _ in range(3):
+    for _ in range(4):
+        reward = find("thrice")
+        states.append((reward.state, reward.times))
         _pay(app, db, rule)
-        states.append(find("thrice").state)
-    assert states == ["open", "open", "paid"]
+    assert states == [("open", 0), ("open", 1), ("open", 2), ("paid", 3)]
 
 
 def test_a_season_says_when_it_opens(app: Flask, find: Find) -> None:
@@ -156,6 +158,38 @@ def test_the_current_user_is_the_default(app: Flask, coins: Coins) -> None:
         coins.status()
     coins.current_user_loader(lambda: "ada")
     assert "mine" in [reward.reason for reward in coins.status()]
+
+
+@pytest.mark.usefixtures("ctx")
+def test_all_rewards_are_looked_up_at_once(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    rules = [award_once(1, f"r{n}", limit=n % 3 + 1) for n in range(30)]
+    for rule in rules:
+        _serve(app, rule(lambda: "done"), f"/{rule.reason}")
+    for rule in rules[::2]:
+        rule.pay("ada")
+    db.session.commit()
+    with statements(db.engine) as seen:
+        rewards = {each.reason: each for each in coins.status("ada")}
+    assert len(seen) == 1
+    assert [rewards[f"r{n}"].times for n in range(30)] == [1, 0] * 15
+
+
+@pytest.mark.usefixtures("ctx")
+def test_rewards_paid_ahead_open_behind_what_was_paid(
+    app: Flask, db: SQLAlchemy, coins: Coins, clock: Clock
+) -> None:
+    rules = [award_once(1, "ahead"), award_once(1, "now")]
+    for rule in rules:
+        _serve(app, rule(lambda: "done"), f"/{rule.reason}")
+    clock.forward(days=6)
+    for _ in range(6):
+        rules[0].pay("ada")
+        clock.forward(days=-1)
+    rules[1].pay("ada")
+    db.session.commit()
+    clock.forward(days=1)
+    opens = {each.reason: each.opens_at for each in coins.status("ada")}
+    assert (opens["ahead"], opens["now"]) == (NOON.replace(day=29, hour=0), None)
 
 
 # -- which rewards an app has -----------------------------------------------------------------------

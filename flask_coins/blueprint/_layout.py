@@ -73,6 +73,4 @@ def balance(currency: str = "coins") -> int | None:
 def in_words(amount: int, currency: str = "coins", signed: bool = False) -> str:
     """``15 coins``, ``1 coin``, ``5 gems``; with ``signed`` ``+15 coins`` and ``−4 coins``."""
     sign = "−" if amount < 0 else "+" if signed and amount else ""
-    if currency == "coins":
-        return sign + _words.plural("%(num)s coin", "%(num)s coins", abs(amount))
-    return f"{sign}{_words.amount(abs(amount))} {currency}"
+    return sign + _words.units(abs(amount), currency)
