@@ -21,7 +21,8 @@ from . import (
     _output,
     _rewards,
 )
-from ._cli_base import as_json_option, coins_cli, committed, currency_option, progress, show
+from ._cli_base import as_json_option, coins_cli, currency_option, progress, show
+from ._commits import committed
 from ._models import MAX_AMOUNT
 from ._state import State, current_state
 from .results import Receipt

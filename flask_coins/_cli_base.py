@@ -5,18 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from ._faults import repeated, whole
-from ._state import State, current_state
 from .errors import CoinsError, InvalidInput
-
-T = TypeVar("T")
 
 
 class CoinsGroup(AppGroup):
@@ -42,21 +37,6 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one
 currency_option = click.option(
     "--currency", default="coins", show_default=True, help="Which coins are meant."
 )
-
-
-def committed(work: Callable[[State], T]) -> T:
-    """What ``work`` returns, in a transaction of its own; again where the database gave it up."""
-    state = current_state()
-
-    def attempt() -> T:
-        with whole(state.session):
-            # Begun here, so that the work leaves trying again to us.
-            state.session.connection(bind_arguments={"clause": state.table})
-            result = work(state)
-            state.session.commit()
-        return result
-
-    return repeated(attempt)
 
 
 def progress(length: int | None, label: str) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from . import _checks, _output, _verify
-from ._cli_base import as_json_option, coins_cli, committed, progress, show
+from ._cli_base import as_json_option, coins_cli, progress, show
+from ._commits import committed
 from ._faults import whole
 from ._forget import Forgotten, forget
 from ._state import State, current_state

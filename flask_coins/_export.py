@@ -32,6 +32,7 @@ class Selection:
 
     user_id: str | None = None
     currency: str | None = None
+    reason: str | None = None
     since: datetime | None = None
     """The first moment that is meant. Aware."""
     until: datetime | None = None
@@ -44,6 +45,8 @@ class Selection:
             query = query.where(log.c.user_id == self.user_id)
         if self.currency is not None:
             query = query.where(log.c.currency == self.currency)
+        if self.reason is not None:
+            query = query.where(log.c.reason == self.reason)
         if self.since is not None:
             query = query.where(log.c.created_at >= self.since)
         if self.until is not None:
@@ -75,7 +78,7 @@ class Export:
 
         ``seen`` is told how many more were written.
         """
-        write = _csv(out, for_spreadsheets) if kind == "csv" else _json_lines(out)
+        write = rows_to_csv(out, for_spreadsheets) if kind == "csv" else _json_lines(out)
         number = 0
         with closing(self._partitions()) as partitions:
             for rows in partitions:
@@ -97,7 +100,7 @@ class Export:
                 yield from result.partitions()
 
 
-def _csv(out: TextIO, for_spreadsheets: bool) -> Write:
+def rows_to_csv(out: TextIO, for_spreadsheets: bool) -> Write:
     """Write the names, and give what writes a row; a value that is not there is an empty cell."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -55,6 +55,12 @@ CLOSE = (
     .where(*same(holds, "id"))
     .values(status=sa.bindparam("to_status"), closed_at=NOW, entry_id=sa.bindparam("captured_by"))
 )
+NOTE = (
+    sa.update(holds)
+    .execution_options(**_OURS)
+    .where(*same(holds, "id"))
+    .values(details=sa.bindparam("noted", type_=holds.c.details.type))
+)
 SET_ASIDE = (
     sa.update(balances)
     .execution_options(**_OURS)

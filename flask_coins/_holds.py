@@ -7,6 +7,7 @@ that needs its coins, or by a sweep. Everything here locks the balance row first
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -87,11 +88,15 @@ class Holds:
         replayed = {"amount": -taken, "balance": write.found.balance, "entry": first}
         return write.movement.receipt(Outcome.REPLAYED, **replayed), hold
 
-    def release(self, session: Session, hold_id: int, now: datetime) -> tuple[Hold, bool]:
-        """Set the coins free again, and whether that was needed."""
+    def release(
+        self, session: Session, hold_id: int, now: datetime, note: Any = None
+    ) -> tuple[Hold, bool]:
+        """Set the coins free again, and whether that was needed; ``note`` goes into its details."""
         with whole(session):
             hold, write = self._locked(session, hold_id, now)
             if hold.status == "open":
+                if note is not None:
+                    hold = _noted(write, hold, note)
                 return self._freed(write, hold, now), True
         if hold.status == "captured":
             raise HoldClosed(f"Hold {hold.id} was captured: reverse entry {hold.entry_id} instead.")
@@ -194,6 +199,16 @@ def _obstacle(hold: Hold, amount: int, now: datetime) -> CoinsError | None:
 def is_overdue(hold: Hold, now: datetime) -> bool:
     """Whether it counts no more, whatever its status says."""
     return hold.expires_at is not None and hold.expires_at <= now
+
+
+def _noted(write: Write, hold: Hold, note: Any) -> Hold:
+    """Put why it is released beside what its details say, whatever those are."""
+    details = hold.details if isinstance(hold.details, dict) else {"details": hold.details}
+    if hold.details is None:
+        details = {}
+    change = {"of_id": hold.id, "noted": details | {"release": note}}
+    write.connection.execute(sql.NOTE, change)
+    return replace(hold, details=change["noted"])
 
 
 def _set_aside(write: Write) -> bool:

@@ -167,12 +167,12 @@ def capture(state: State, hold: Any, amount: Any) -> Receipt:
     return state.answered(*state.repeated(attempt))
 
 
-def release(state: State, hold: Any) -> Hold:
-    """Set the coins of a hold free again."""
+def release(state: State, hold: Any, note: Any = None) -> Hold:
+    """Set the coins of a hold free again; ``note`` is kept in its details."""
     hold_id, now = _hold_id(hold), state.now()
 
     def attempt() -> Hold:
-        found, is_new = state.holds.release(state.session, hold_id, now)
+        found, is_new = state.holds.release(state.session, hold_id, now, note)
         return _set_aside(state, found, is_new)
 
     return state.repeated(attempt)

@@ -42,6 +42,9 @@ class Settings:
     api_prices: Any = field(default_factory=dict)
     """What the API sells: a dict of reasons and what each costs; an empty one turns it off."""
 
+    adjustment_reason: str = "adjustment"
+    """Under which reason the log has what admins do to a user's coins."""
+
     def __post_init__(self) -> None:
         self._require(self._has_zone(), "timezone")
         self._require(type(self.xp_per_coin) is int and self.xp_per_coin > 0, "xp_per_coin")
@@ -54,6 +57,7 @@ class Settings:
         is_path = isinstance(prefix, str) and prefix.isprintable() and _PATH.fullmatch(prefix)
         self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
+        self._require(self._has_reason(), "adjustment_reason")
         self._read_budgets()
         self._read_prices()
 
@@ -83,6 +87,13 @@ class Settings:
             return False
         return True
 
+    def _has_reason(self) -> bool:
+        try:
+            _checks.reason(self.adjustment_reason)
+        except InvalidInput:
+            return False
+        return True
+
     def _require(self, holds: bool, field: str) -> None:
         if not holds:
             wanted = {
@@ -92,6 +103,7 @@ class Settings:
                 "on_error": "None, 'raise' or 'log'",
                 "url_prefix": "a path such as '/coins', without arguments and a last '/', or None",
                 "install_migrations": "True or False",
+                "adjustment_reason": "a text of 1 to 64 characters",
             }[field]
             key = PREFIX + field.upper()
             raise CoinsError(f"{key} must be {wanted}, not {getattr(self, field)!r}.")
