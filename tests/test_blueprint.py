@@ -20,6 +20,7 @@ from flask_coins import Coins, CoinsError, award, award_once
 from flask_coins.windows import Between
 
 from .apps import Clock
+from .held import HeldClient
 from .statements import statements
 
 PATHS = ["/coins/api/balance", "/coins/api/history", "/coins/api/rewards"]
@@ -30,6 +31,13 @@ Who = dict[str, Any]
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: what is sent to the database is claimed elsewhere."""
     return f"sqlite:///{tmp_path / 'host.sqlite3'}"
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser that holds each answer to what describes it."""
+    app.test_client_class = HeldClient
+    return app.test_client()
 
 
 @pytest.fixture
@@ -352,9 +360,7 @@ def test_a_crash_reaches_a_test(app: Flask, client: FlaskClient, who: Who) -> No
         client.get("/coins/api/balance")
 
 
-def test_a_handler_for_an_error_of_the_hosts_own_is_asked(
-    app: Flask, client: FlaskClient, coins: Coins
-) -> None:
+def test_a_handler_for_an_error_of_the_hosts_own_is_asked(app: Flask, coins: Coins) -> None:
     class Error(Exception):
         pass
 
@@ -367,7 +373,7 @@ def test_a_handler_for_an_error_of_the_hosts_own_is_asked(
     catch_all(app)
     app.register_error_handler(Error, lambda error: ("Pair your device.", 403))
     coins.current_user_loader(fail)
-    response = client.get("/coins/api/balance")
+    response = app.test_client().get("/coins/api/balance")
     assert (response.status_code, response.text) == (403, "Pair your device.")
 
 
@@ -386,10 +392,10 @@ def test_an_error_with_a_status_of_the_hosts_own_is_a_problem(
     assert (found["status"], found["detail"]) == (499, "Asleep.")
 
 
-def test_a_response_that_the_host_aborts_with_is_sent(app: Flask, client: FlaskClient) -> None:
+def test_a_response_that_the_host_aborts_with_is_sent(app: Flask) -> None:
     own = Response("Who are you?", 401, {"WWW-Authenticate": "Basic"})
     app.before_request(lambda: abort(401, response=own))
-    response = client.get("/coins/api/balance")
+    response = app.test_client().get("/coins/api/balance")
     assert (response.status_code, response.text) == (401, "Who are you?")
     assert response.headers["WWW-Authenticate"] == "Basic"
     assert response.headers["Cache-Control"] == "private, no-store"

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._openapi_schemas import CURRENCY, ID, ref
 
-_HEADER = {"schema": {"type": "string"}}
+_HEADER = {"schema": {"type": "string"}, "required": True}
 
 
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
