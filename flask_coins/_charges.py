@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 from flask import g
 from werkzeug.exceptions import Unauthorized
 
 from . import _checks, _moves
-from ._faults import ATTEMPTS, repeated, roll_back
+from ._faults import ATTEMPTS, roll_back
 from ._hints import hinting, refuse_direct_call
+from ._logs import fields, nameless
 from ._session import has_work
 from ._sources import called, constant, names_in, reads_value
 from ._state import State
 from ._views import ViewRule, caller_of, methods_of
 from ._visit import Due, begun_by_hand, commit
+from ._watching import Called
 from .errors import CoinsError, HoldClosed, InvalidInput
 from .results import Hold, Outcome, Receipt
 
@@ -46,6 +49,16 @@ class Charge(ViewRule):
     @property
     def _name(self) -> str:
         return "charge"
+
+    @cached_property
+    def first_called(self) -> Called:
+        """What a watcher is told before the coins are set aside."""
+        return Called(self._name, self.reason, self.currency)
+
+    @cached_property
+    def called(self) -> Called:
+        """What a watcher is told before they are spent."""
+        return Called("capture", self.reason, self.currency)
 
     def run_of(self, view: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Due:
         """One run of the decorated ``view``."""
@@ -125,7 +138,7 @@ class _Charged(Due):
                 commit(self.state)
             return held
 
-        self.held = repeated(attempt, 1 if at_stake else ATTEMPTS)
+        self.held = self.state.tried(attempt, 1 if at_stake else ATTEMPTS, [self.rule.first_called])
         self.committed = not at_stake
 
     def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
@@ -165,10 +178,14 @@ def _release(state: State, held: Hold) -> None:
         commit(state)
     except HoldClosed:
         roll_back(state.session)
-    except Exception:
+    except Exception as error:
         roll_back(state.session)
         state.app.logger.exception(
-            "Hold %s was not released; it expires at %s", held.id, held.expires_at
+            "Hold %s was not released; it expires at %s",
+            held.id,
+            held.expires_at,
+            exc_info=nameless(error),
+            extra=fields("hold_not_released", reason=held.reason, currency=held.currency),
         )
 
 
@@ -179,7 +196,11 @@ def _release_within(state: State, held: Hold) -> None:
         try:
             _moves.release(state, held)
         except CoinsError:
-            state.app.logger.info("Hold %s went with the transaction of the view", held.id)
+            state.app.logger.info(
+                "Hold %s went with the transaction of the view",
+                held.id,
+                extra=fields("hold_undone", reason=held.reason, currency=held.currency),
+            )
 
 
 @hinting

@@ -24,6 +24,7 @@ from alembic.util import CommandError
 from flask import Flask, appcontext_pushed, current_app, request_started
 
 from ._copies import COPY_ID, Copy, Folder, environment, holds_copy, lost_copy
+from ._logs import fields
 from ._models import CORE, OWN_COLUMNS, balances, budgets, holds, log
 from .errors import CoinsError
 
@@ -338,7 +339,7 @@ def _tell(paths: Iterable[Path]) -> None:
         message = f"Flask-Coins wrote {near}: commit it."
         click.echo(message)
         if not any(stream and stream.isatty() for stream in (sys.stdout, sys.stderr)):
-            current_app.logger.warning(message)
+            current_app.logger.warning(message, extra=fields("migration_copied"))
 
 
 def _bind_key() -> str | None:

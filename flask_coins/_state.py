@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
 
-from . import _checks, _session, signals
+from . import _checks, _logs, _session, signals
 from ._cache import Refusals
 from ._claims import Claim
 from ._faults import ATTEMPTS, repeated
@@ -24,6 +24,7 @@ from ._ledger import Ledger
 from ._loaders import NO_LOADER, NOBODY, Loaders
 from ._queries import Reader
 from ._settings import Settings
+from ._watching import Called, Watcher, watched
 from ._writes import Movement
 from .errors import CoinsError, CoinsWarning, InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
@@ -68,6 +69,8 @@ class State:
     clock: Callable[[], dt.datetime] = utc_now
     refusals: Refusals = field(default_factory=Refusals)
     rules_in_use: dict[int, Any] = field(default_factory=dict)
+    watchers: list[Watcher] = field(default_factory=list)
+    """Who looks on while calls run; there may be nobody."""
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.table)
@@ -125,7 +128,7 @@ class State:
             if not self.loaders.sets_user(self.app):
                 raise NoUserError(NO_LOADER)
             self._host_sets_user = True
-            self.app.logger.info(NOBODY)
+            self.app.logger.info(NOBODY, extra=_logs.fields("nobody_logged_in"))
         return None
 
     def user_id(self, user: Any) -> str:
@@ -162,7 +165,8 @@ class State:
 
     def award(self, movement: Movement) -> Receipt:
         """Pay without a window and have a refusal told."""
-        return self.answered(self.repeated(lambda: self.pay(movement)), movement.user_id)
+        called = Called("award", movement.reason, movement.currency)
+        return self.answered(self.repeated(lambda: self.pay(movement), called), movement.user_id)
 
     def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
         """Pay once in a window and have a refusal told."""
@@ -170,7 +174,8 @@ class State:
         def attempt() -> Receipt:
             return self.pay_once(movement, self.claim(movement, window, limit))
 
-        return self.answered(self.repeated(attempt), movement.user_id)
+        called = Called("award_once", movement.reason, movement.currency, window)
+        return self.answered(self.repeated(attempt, called), movement.user_id)
 
     def nothing_due(self, movement: Movement) -> Receipt:
         """The answer where what is due is worth less than a coin."""
@@ -178,14 +183,21 @@ class State:
 
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
-        receipt = self.repeated(lambda: self.ledger.spend(self.session, movement))
+        called = Called("spend", movement.reason, movement.currency)
+        receipt = self.repeated(lambda: self.ledger.spend(self.session, movement), called)
         return self.answered(self.moved(self.session, receipt, movement.user_id), movement.user_id)
 
-    def repeated(self, attempt: Callable[[], T]) -> T:
+    def repeated(self, attempt: Callable[[], T], called: Called) -> T:
         """Try again only where the transaction is all ours: nothing of the host's goes with it."""
         session = self.open_session()
         begun = session is not None and session.in_transaction()
-        return repeated(attempt, 1 if begun else ATTEMPTS)
+        return self.tried(attempt, 1 if begun else ATTEMPTS, [called])
+
+    def tried(self, attempt: Callable[[], T], times: int, called: Sequence[Called]) -> T:
+        """What ``attempt()`` returns, tried up to ``times`` times under the eyes of the watchers."""
+        if not self.watchers:
+            return repeated(attempt, times)
+        return watched(self.app, self.watchers, called, attempt, times)
 
     # -- paying -----------------------------------------------------------------------------
 
@@ -383,12 +395,17 @@ class State:
         lost = [each for each in _session.waiting(session) if each.receipt] if session else []
         if not lost:
             return
-        names = ", ".join(f"{each.receipt.reason} of user {each.user_id}" for each in lost)
+        testing = self.app.testing
+        # A warning may end in a log.
+        names = ", ".join(
+            f"{each.receipt.reason} of user {each.user_id}" if testing else each.receipt.reason
+            for each in lost
+        )
         message = (
             f"Coins were moved and never committed ({names}): call db.session.commit() after"
             " coins.award() and its like, or roll back."
         )
-        if self.app.testing:
+        if testing:
             self.db.session.remove()  # an error keeps Flask-SQLAlchemy from doing it
             raise CoinsError(message)
         warnings.warn(message, CoinsWarning, stacklevel=2)

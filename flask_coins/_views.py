@@ -6,7 +6,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import CO_OPTIMIZED, Parameter, iscoroutinefunction, signature
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from ._rewards import remember_value, remember_view
 from ._sources import called, check_callable, constant, names_in
 from ._state import State
 from ._visit import Due, Work
+from ._watching import Called
 from .errors import InvalidInput
 from .results import Outcome, Receipt
 
@@ -140,6 +141,11 @@ class ViewRule:
                         f"{template!r} names {name!r}, but the arguments of"
                         f" {getattr(view, '__qualname__', view)} are {', '.join(parameters) or 'none'}."
                     )
+
+    @cached_property
+    def called(self) -> Called:
+        """What a watcher is told before it is paid."""
+        return Called(self._name, self.reason, self.currency, getattr(self, "window", None))
 
     def run_of(self, view: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Due:
         """One run of the decorated ``view``."""

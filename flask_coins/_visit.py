@@ -23,10 +23,12 @@ from sqlalchemy.orm import Session, SessionTransactionOrigin
 from werkzeug.exceptions import HTTPException
 
 from ._claims import Claim
-from ._faults import ATTEMPTS, is_transient, repeated, roll_back
+from ._faults import ATTEMPTS, is_transient, roll_back
+from ._logs import fields, nameless
 from ._session import has_entries, has_work
 from ._sources import filled
 from ._state import State, current_state, state_of
+from ._watching import Called
 from ._writes import Movement
 from .errors import CoinsRetry, InvalidInput, NoUserError
 from .results import Outcome, Receipt
@@ -288,7 +290,8 @@ def settle(
         session = state.open_session()
         at_stake = at_stake or has_work(session)
         commits = not (joins and at_stake)
-        for receipt, user_id in _pay(state, orders, commits, retries=not at_stake):
+        called = [each.rule.called for each in earned]
+        for receipt, user_id in _pay(state, orders, called, commits, retries=not at_stake):
             state.tell(receipt, user_id)
     except _CommittedError as late:
         raise late.error from late.error.__cause__
@@ -311,7 +314,7 @@ def _earned(state: State, due: Sequence[Due], answer: Any) -> list[Due]:
 
 
 def _pay(
-    state: State, orders: Sequence[Work], commits: bool, retries: bool
+    state: State, orders: Sequence[Work], called: Sequence[Called], commits: bool, retries: bool
 ) -> list[tuple[Receipt, str | None]]:
     """The refusals, still to be told; what moved is told by the commit."""
 
@@ -325,7 +328,8 @@ def _pay(
             raise
         return answers
 
-    return [each for each in repeated(attempt, ATTEMPTS if retries else 1) if not each[0]]
+    answers = state.tried(attempt, ATTEMPTS if retries else 1, called)
+    return [each for each in answers if not each[0]]
 
 
 def commit(state: State) -> None:
@@ -368,6 +372,19 @@ def _failed(state: State, due: Sequence[Due], error: Exception, at_stake: bool) 
         for each in due:
             each.let_go()
         raise error
-    app.logger.exception("Coins were not paid after the view")
+    app.logger.exception(
+        "Coins were not paid after the view", exc_info=nameless(error), extra=_told_of(due)
+    )
     for each in due:
         each.refuse(state, Outcome.FAILED)
+
+
+def _told_of(due: Sequence[Due]) -> dict[str, Any]:
+    rules = [each.rule for each in due]
+    reasons, currencies = ({rule.reason for rule in rules}, {rule.currency for rule in rules})
+    return fields(
+        "not_paid",
+        reason=", ".join(sorted(reasons)),
+        currency=", ".join(sorted(currencies)),
+        outcome=str(Outcome.FAILED),
+    )

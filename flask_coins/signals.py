@@ -8,6 +8,7 @@ one that is a coroutine function is logged and not run.
 from __future__ import annotations
 
 from inspect import iscoroutine
+from typing import Any
 
 from blinker import NamedSignal, Namespace
 from flask import Flask
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ._faults import roll_back
+from ._logs import fields, nameless
 from ._session import has_work
 from .results import Outcome, Receipt
 
@@ -46,13 +48,24 @@ def send(app: Flask, receipt: Receipt, user_id: str | None) -> None:
         try:
             answer = receiver(app, receipt=receipt, user_id=user_id)
         except Exception as error:
-            app.logger.exception("A receiver of %s failed", signal.name)
+            app.logger.exception(
+                "A receiver of %s failed",
+                signal.name,
+                exc_info=nameless(error),
+                extra=_told_of(receipt, "receiver_failed"),
+            )
             if not at_stake:
                 _restore(state.open_session(), error)
         else:
             if iscoroutine(answer):
                 answer.close()
-                app.logger.error(_NOT_RUN, receiver, signal.name)
+                extra = _told_of(receipt, "receiver_not_run")
+                app.logger.error(_NOT_RUN, receiver, signal.name, extra=extra)
+
+
+def _told_of(receipt: Receipt, event: str) -> dict[str, Any]:
+    outcome = str(receipt.outcome)
+    return fields(event, reason=receipt.reason, currency=receipt.currency, outcome=outcome)
 
 
 def _restore(session: Session | None, error: Exception) -> None:

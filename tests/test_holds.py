@@ -640,7 +640,7 @@ def test_a_hold_that_was_closed_and_not_committed_warns(
     hold = coins.hold(7, 4, "bet")
     db.session.commit()
     app.config["TESTING"] = False
-    with pytest.warns(CoinsWarning, match="bet of user 7"), app.app_context():
+    with pytest.warns(CoinsWarning, match=r"\(bet\)"), app.app_context():
         getattr(coins, call)(hold)
 
 

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .._logs import fields, nameless
 from ..errors import CoinsError, CoinsRetry, InsufficientCoins, MissingTablesError, NoUserError
 
 _NOT_READY = {
@@ -65,7 +66,12 @@ def _not_ready(error: CoinsError) -> ResponseReturnValue:
     if not _is_api():
         return _by_host(error, BaseException)
     status, code = _NOT_READY.get(type(error), (500, "not_set_up"))
-    current_app.logger.error("Flask-Coins cannot answer: %s", error, exc_info=error)
+    current_app.logger.error(
+        "Flask-Coins cannot answer: %s",
+        error,
+        exc_info=nameless(error),
+        extra=fields("cannot_answer", outcome=code),
+    )
     told = status != 500 or current_app.debug or current_app.testing
     problem = Problem(status, code, str(error) if told else _IN_THE_LOG)
     if isinstance(error, CoinsRetry):
