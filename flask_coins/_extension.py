@@ -17,6 +17,7 @@ from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._loaders import Loaders
+from ._lost import tell_of_lost_entries
 from ._reads import Reading
 from ._state import State, utc_now
 from ._visit import pay_for_signal
@@ -82,7 +83,7 @@ class Coins(Moving, Reading):
         _session.watch(db.session)
         # Called in reverse: what is lost is told before the session is made ready for the releases.
         app.teardown_appcontext(release_late(state))
-        app.teardown_appcontext(state.warn_of_lost_entries)
+        app.teardown_appcontext(tell_of_lost_entries(state))
         app.jinja_env.globals.setdefault("coins", self)
         _words.init_app(app)
         app.cli.add_command(coins_cli)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -26,14 +25,15 @@ from ._queries import Reader
 from ._settings import Settings
 from ._watching import Called, Watcher, watched
 from ._writes import Movement
-from .errors import CoinsError, CoinsWarning, InvalidInput, NoUserError
+from .errors import CoinsError, InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
 from .windows import Window, zone_of
 
 T = TypeVar("T")
 M = TypeVar("M", Receipt, Hold)
 
-_FAILED = "_coins_failed"
+FAILED = "_coins_failed"
+"""On ``g`` where a request that moved coins has failed."""
 
 
 def utc_now() -> dt.datetime:
@@ -377,41 +377,20 @@ class State:
             )
         except NoUserError:
             return False
-        except Exception:  # the coins are paid: no failure may cost the view its answer
-            self.app.logger.exception("Who is logged in could not be told after a payment")
+        except Exception as error:  # the coins are paid: no failure may cost the view its answer
+            self.app.logger.exception(
+                "Who is logged in could not be told after a payment",
+                exc_info=_logs.nameless(error),
+                extra=_logs.fields("user_unknown", reason=receipt.reason),
+            )
             return True
 
     def signal(self, receipt: Receipt, user_id: str | None) -> None:
         """Send the signal of a receipt that is true by now, and show it to nobody."""
         signals.send(self.app, receipt, user_id)
 
-    def warn_of_lost_entries(self, error: BaseException | None) -> None:
-        """When an app context ends: entries that nobody committed are about to be lost.
-
-        As they should be where the request failed, by an exception or by its answer.
-        """
-        failed = error is not None or _FAILED in g
-        session = None if failed else self.open_session()
-        lost = [each for each in _session.waiting(session) if each.receipt] if session else []
-        if not lost:
-            return
-        testing = self.app.testing
-        # A warning may end in a log.
-        names = ", ".join(
-            f"{each.receipt.reason} of user {each.user_id}" if testing else each.receipt.reason
-            for each in lost
-        )
-        message = (
-            f"Coins were moved and never committed ({names}): call db.session.commit() after"
-            " coins.award() and its like, or roll back."
-        )
-        if testing:
-            self.db.session.remove()  # an error keeps Flask-SQLAlchemy from doing it
-            raise CoinsError(message)
-        warnings.warn(message, CoinsWarning, stacklevel=2)
-
 
 def _note_failure(response: Response) -> Response:
     if response.status_code >= 400:
-        vars(g._get_current_object())[_FAILED] = True
+        vars(g._get_current_object())[FAILED] = True
     return response
