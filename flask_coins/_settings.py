@@ -41,6 +41,10 @@ class Settings:
     """A list of dicts: how much may be paid in a window, to each user or to all together."""
     api_prices: Any = field(default_factory=dict)
     """What the API sells: a dict of reasons and what each costs; an empty one turns it off."""
+    streak: str | None = None
+    """The reason whose streak the wallet shows; None: of those paid by the day, the longest."""
+    toasts: bool = True
+    """Whether the receipts of a redirect wait in the session for ``coins_toast()``."""
 
     adjustment_reason: str = "adjustment"
     """Under which reason the log has what admins do to a user's coins."""
@@ -57,7 +61,9 @@ class Settings:
         is_path = isinstance(prefix, str) and prefix.isprintable() and _PATH.fullmatch(prefix)
         self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
-        self._require(self._has_reason(), "adjustment_reason")
+        self._require(self._is_reason(self.adjustment_reason), "adjustment_reason")
+        self._require(self.streak is None or self._is_reason(self.streak), "streak")
+        self._require(type(self.toasts) is bool, "toasts")
         self._read_budgets()
         self._read_prices()
 
@@ -87,9 +93,10 @@ class Settings:
             return False
         return True
 
-    def _has_reason(self) -> bool:
+    @staticmethod
+    def _is_reason(given: Any) -> bool:
         try:
-            _checks.reason(self.adjustment_reason)
+            _checks.reason(given)
         except InvalidInput:
             return False
         return True
@@ -104,6 +111,8 @@ class Settings:
                 "url_prefix": "a path such as '/coins', without arguments and a last '/', or None",
                 "install_migrations": "True or False",
                 "adjustment_reason": "a text of 1 to 64 characters",
+                "streak": "a reason such as 'daily_login', or None",
+                "toasts": "True or False",
             }[field]
             key = PREFIX + field.upper()
             raise CoinsError(f"{key} must be {wanted}, not {getattr(self, field)!r}.")

@@ -56,6 +56,9 @@ def test_nothing_needs_to_be_set() -> None:
         ("COINS_URL_PREFIX", "/\ud800"),
         ("COINS_INSTALL_MIGRATIONS", "no"),
         ("COINS_INSTALL_MIGRATIONS", None),
+        ("COINS_STREAK", ""),
+        ("COINS_STREAK", 5),
+        ("COINS_TOASTS", "no"),
     ],
 )
 def test_a_bad_value_stops_the_start_and_is_named(key: str, bad: Any) -> None:
@@ -76,6 +79,8 @@ def test_a_bad_value_stops_the_start_and_is_named(key: str, bad: Any) -> None:
         ("COINS_URL_PREFIX", None),
         ("COINS_URL_PREFIX", "/a/b"),
         ("COINS_INSTALL_MIGRATIONS", False),
+        ("COINS_STREAK", "daily_login"),
+        ("COINS_TOASTS", False),
     ],
 )
 def test_a_good_value_is_taken(key: str, good: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-from flask import Blueprint, current_app, request, url_for
+from flask import Blueprint, current_app, g, request, url_for
 from flask.blueprints import BlueprintSetupState
 
 from .. import _checks, _words
@@ -12,6 +14,7 @@ from .._state import current_state
 from ..errors import NoUserError
 
 _NAMES = "coins.blueprint_names"
+_BALANCES = "_coins_balances"
 
 
 class Link(NamedTuple):
@@ -29,6 +32,7 @@ def add_globals(blueprint: Blueprint) -> None:
     blueprint.add_app_template_global(url, "coins_url")
     blueprint.add_app_template_global(links, "coins_links")
     blueprint.add_app_template_global(in_words, "coins_sum")
+    blueprint.add_app_template_global(when, "coins_when")
     blueprint.add_app_template_global(balance, "coins_balance")
 
 
@@ -67,10 +71,29 @@ def balance(currency: str = "coins") -> int | None:
         user = state.current_user()
     except NoUserError:
         return None
-    return None if _checks.is_anonymous(user) else state.balance(user, currency)
+    if _checks.is_anonymous(user):
+        return None
+    known = g.get(_BALANCES, {}).get((_checks.user_id(user), currency))
+    return state.balance(user, currency) if known is None else known
+
+
+def know_balances(user_id: str, balances: Mapping[str, int]) -> None:
+    """Spare a badge on this page the look: what the user has, by currency."""
+    setattr(g, _BALANCES, {(user_id, name): amount for name, amount in balances.items()})
 
 
 def in_words(amount: int, currency: str = "coins", signed: bool = False) -> str:
     """``15 coins``, ``1 coin``, ``5 gems``; with ``signed`` ``+15 coins`` and ``−4 coins``."""
     sign = "−" if amount < 0 else "+" if signed and amount else ""
     return sign + _words.units(abs(amount), currency)
+
+
+def when(moment: datetime, zone: tzinfo) -> str:
+    """A moment to come, shortly where it is near: ``today at 18:00``, ``tomorrow at 00:00``."""
+    today = current_state().now().astimezone(zone).date()
+    day, clock = moment.astimezone(zone).date(), _words.clock(moment, zone)
+    if day == today:
+        return _words.text("today at %(clock)s", clock=clock)
+    if day == today + timedelta(days=1):
+        return _words.text("tomorrow at %(clock)s", clock=clock)
+    return _words.time(moment, zone)

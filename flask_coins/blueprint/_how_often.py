@@ -1,0 +1,28 @@
+"""How often a reward is paid, in words."""
+
+from __future__ import annotations
+
+from .. import _words
+from ..results import Reward
+
+_BY_CALENDAR = {
+    "hour": lambda n: _words.plural("Once an hour", "Up to %(num)s times an hour", n),
+    "day": lambda n: _words.plural("Once a day", "Up to %(num)s times a day", n),
+    "week": lambda n: _words.plural("Once a week", "Up to %(num)s times a week", n),
+    "month": lambda n: _words.plural("Once a month", "Up to %(num)s times a month", n),
+    "year": lambda n: _words.plural("Once a year", "Up to %(num)s times a year", n),
+    "forever": lambda n: _words.plural("Only once", "Only %(num)s times", n),
+    "between": lambda n: _words.plural("Once this season", "Up to %(num)s times this season", n),
+}
+
+
+def how_often(reward: Reward) -> str:
+    """``Once a day``, ``Up to 3 times a week``, ``Each time``."""
+    if reward.window is None:
+        return _words.text("Each time")
+    kind, _, rest = reward.window.partition(" ")
+    if kind in _BY_CALENDAR:
+        return _BY_CALENDAR[kind](reward.limit)
+    return _words.plural(
+        "Once in %(time)s", "Up to %(num)s times in %(time)s", reward.limit, time=rest
+    )
