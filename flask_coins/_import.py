@@ -7,7 +7,7 @@ by a few statements, while the app goes on paying everybody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from . import _import_checks as checks
 from ._faults import translated
 from ._import_checks import Fault
+from ._import_columns import KEY, Column, Columns, Keys
 from ._import_links import link
 from ._import_rows import Plan, Row, Rows
 from ._import_sources import Numbered, Source
@@ -32,7 +33,7 @@ SHOWN_FAULTS = 20
 """How many faults an error names."""
 STEPS = 6
 """How often :func:`import_entries` calls ``stepped``."""
-_CHUNK = 5000
+_CHUNK = 500
 _FIGURES = ("balance", "earned", "spent")
 _LINKS = ("reverses_id", "transfer_id")
 _KEPT = (
@@ -116,6 +117,8 @@ class _Load:
         self.rows = rows
         self.plan = rows.plan
         self.staging = Staging(connection)
+        self.columns = Columns(rows, source.columns, copied=self.staging.copies)
+        self.keys = Keys()
         self.s = self.staging.s
         self.restores = self.plan.source is None
         """Whether an export of ours goes into empty tables as it is, ids and all."""
@@ -151,14 +154,21 @@ class _Load:
         with closing(self.source.rows()) as found, self.staging.filling(own=self.rows.own) as add:
             while chunk := list(islice(found, _CHUNK)):
                 number += len(chunk)
-                rows = list(self._sound(chunk, faults))
-                if rows and not faults:
-                    add(rows)
+                columns = self._columns(chunk, faults)
+                if columns and not faults:
+                    self.keys.see(columns[KEY])
+                    add(columns)
                 if len(faults) >= SHOWN_FAULTS:
                     break
                 read(self.source.read)
         self._refuse(faults)
         return number
+
+    def _columns(self, chunk: Sequence[Numbered], faults: list[Fault]) -> Sequence[Column]:
+        columns = self.columns.of(*zip(*chunk, strict=True))
+        if columns is None:
+            columns = list(zip(*self._sound(chunk, faults), strict=True))
+        return columns
 
     def _sound(self, chunk: Iterable[Numbered], faults: list[Fault]) -> Iterator[Row]:
         """The rows without a fault; those with one are added to ``faults``."""
@@ -224,7 +234,8 @@ class _Load:
     def _check(self) -> None:
         connection, s = self.connection, self.s
         prefix = None if self.restores else self.plan.prefix
-        self._refuse(checks.doubled(connection, s, prefix, own=self.rows.own))
+        if self.rows.own or not self.keys.rising:
+            self._refuse(checks.doubled(connection, s, prefix, own=self.rows.own))
         if self.rows.own:
             self._refuse(checks.claimed(connection, s))
         self._refuse(checks.held(connection, self.staging))
@@ -287,18 +298,20 @@ class _Load:
         name, s, kept = self.connection.dialect.name, self.s.c, balances.c
         earned = sa.case((s.amount > 0, s.amount), else_=0)
         moved = dict(zip(_FIGURES, (s.amount, earned, earned - s.amount), strict=True))
+        sums = (
+            sa.select(s.user_id, s.currency, *(sa.func.sum(it).label(n) for n, it in moved.items()))
+            .where(s.known.is_(sa.false()))
+            .group_by(s.user_id, s.currency)
+            .subquery()
+        )
+        account = sa.and_(kept.user_id == sums.c.user_id, kept.currency == sums.c.currency)
         values = {
             "user_id": kept.user_id,
             "currency": kept.currency,
-            **{key: kept[key] + sa.func.sum(coins) for key, coins in moved.items()},
+            **{key: kept[key] + sums.c[key] for key in _FIGURES},
             "updated_at": sa.literal(self.plan.now, UtcDateTime()),
         }
-        rows = (
-            sa.select(*values.values())
-            .select_from(sa.join(self.s, balances, self.staging.of_account()))
-            .where(s.known.is_(sa.false()))
-            .group_by(kept.user_id, kept.currency, *(kept[key] for key in _FIGURES))
-        )
+        rows = sa.select(*values.values()).select_from(sa.join(sums, balances, account))
         changed = (*_FIGURES, "updated_at")
         self.connection.execute(upsert(name, list(values), rows, changed))
 

@@ -27,13 +27,14 @@ EXTRAS = ("refuse", "ignore", "details")
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
-_INT = re.compile(r"-?[0-9]{1,18}")
+INT = re.compile(r"-?[0-9]{1,18}")
+"""An amount in a text."""
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:[.,]([0-9]{1,9}))?"
     r" ?(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?"
 )
-_USUAL = re.compile(
+USUAL = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?(?:[+-][0-9]{2}:[0-9]{2})?"
 )
 """What every Python reads by itself, and alike."""
@@ -117,6 +118,7 @@ class Rows:
         self, plan: Plan, columns: Collection[str], *, texts: bool, json_texts: bool
     ) -> None:
         self.plan = plan
+        self.columns = list(columns)
         self.texts = texts
         self.json_texts = json_texts
         self.own = set(EXPORTED) <= set(columns) and not plan.columns
@@ -126,7 +128,8 @@ class Rows:
         self._needed = [self.names[name] for name in NEEDED]
         self._picked = itemgetter(*self._needed, *(self.names[name] for name in _OPTIONAL))
         self._prefix = plan.prefix
-        self._latest = plan.now + _SKEW
+        self.latest = plan.now + _SKEW
+        """No row may be of a later time."""
         self._user = _remembering(self._user_id)
         self._coins = _remembering(self._amount)
         self._reason = _remembering(_checks.reason)
@@ -162,14 +165,16 @@ class Rows:
                 " to the file."
             )
 
-    def row(self, line: int, values: dict[str, Any]) -> Row:
+    def row(self, line: int, values: list[Any] | dict[str, Any]) -> Row:
         """The row; InvalidInput says what is wrong with it."""
+        if isinstance(values, list):
+            values = dict(zip(self.columns, values, strict=True))
         merged = self._blank | values
         user, coins, why, when, own, currency, subject, details = self._picked(merged)
         if user is None or coins is None or why is None or when is None:
             raise InvalidInput(f"it has no {next(n for n in self._needed if merged[n] is None)}.")
         if details is not None:
-            details = self._details(details)
+            details = self.details(details)
         if len(merged) > len(self._blank):
             details = self._with_extra(details, values)
         row = (
@@ -230,14 +235,14 @@ class Rows:
         if type(value) is int:
             return value
         if isinstance(value, str):
-            return int(value) if self.texts and _INT.fullmatch(value) else None
+            return int(value) if self.texts and INT.fullmatch(value) else None
         if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
             return int(value)
         return None
 
     def _int(self, value: Any, name: str, least: int) -> int:
         """An integer of our own: JSON has ids as texts."""
-        number = int(value) if isinstance(value, str) and _INT.fullmatch(value) else value
+        number = int(value) if isinstance(value, str) and INT.fullmatch(value) else value
         if type(number) is not int or not least <= number <= _BIGGEST:
             raise InvalidInput(
                 f"its {name} is an integer from {least}, not {_checks.shown(value)}."
@@ -248,7 +253,8 @@ class Rows:
         value = values.get(name)
         return None if value is None else self._int(value, name, 1)
 
-    def _details(self, value: Any) -> Any:
+    def details(self, value: Any) -> Any:
+        """The checked details of a row that has some."""
         if self.json_texts and isinstance(value, str):
             try:
                 value = strict_json(value)
@@ -258,7 +264,7 @@ class Rows:
 
     def _moment(self, value: Any) -> datetime:
         when = moment(value, self.plan.zone)
-        if when > self._latest:
+        if when > self.latest:
             raise InvalidInput(f"{_checks.shown(value)} lies in the future.")
         return when
 
@@ -292,7 +298,7 @@ def moment(value: Any, zone: tzinfo) -> datetime:
     """
     try:
         if isinstance(value, str):
-            usual = _USUAL.fullmatch(value)
+            usual = USUAL.fullmatch(value)
             value = datetime.fromisoformat(value) if usual else _parsed(value)
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime.combine(value, time())

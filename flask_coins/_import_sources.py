@@ -29,11 +29,12 @@ _PLACE = {
 }
 """What tells one database from another."""
 
-Numbered = tuple[int, "dict[str, Any] | InvalidInput"]
+Numbered = tuple[int, "list[Any] | dict[str, Any] | InvalidInput"]
+"""A row's number, and its values in the order of the columns, or by their names."""
 
 
 class Source(ABC):
-    """Rows with their numbers, each a mapping of columns; or what is wrong with one."""
+    """Rows with their numbers; or what is wrong with one."""
 
     texts = False
     """Whether all values are texts."""
@@ -105,12 +106,10 @@ class Csv(_File):
         except csv.Error as error:
             yield line, InvalidInput(f"it is no CSV, and nothing behind it can be read: {error}.")
 
-    def _row(self, cells: list[str]) -> dict[str, Any] | InvalidInput:
+    def _row(self, cells: list[str]) -> list[Any] | InvalidInput:
         if len(cells) != len(self.columns):
             return InvalidInput(f"it has {len(cells)} cells, the first line {len(self.columns)}.")
-        if "" not in cells:
-            return dict(zip(self.columns, cells, strict=True))
-        return {name: cell or None for name, cell in zip(self.columns, cells, strict=True)}
+        return [cell or None for cell in cells] if "" in cells else cells
 
 
 class JsonLines(_File):
@@ -125,11 +124,19 @@ class JsonLines(_File):
         if not self.columns:
             reason = f"line {self._first[0]}: {first}" if self._first else "it is empty."
             raise InvalidInput(f"The source holds no rows: {reason}")
+        self._names = list(self.columns)
 
     def rows(self) -> Generator[Numbered, None, None]:
         for number, line in chain([self._first] if self._first else [], self._lines):
             if line.strip():
-                yield number, _object(line)
+                yield number, self._row(_object(line))
+
+    def _row(
+        self, found: dict[str, Any] | InvalidInput
+    ) -> list[Any] | dict[str, Any] | InvalidInput:
+        if isinstance(found, dict) and list(found) == self._names:
+            return list(found.values())
+        return found
 
 
 class Database(Source):
@@ -154,7 +161,7 @@ class Database(Source):
         self.columns = list(types)
         if set(EXPORTED) <= set(types) and _place(self.engine) == _place(target):
             raise CoinsError(f"{table} there is the log of this very app.")
-        self.packed = {name for name, kind in types.items() if _is_packed(kind)}
+        self.packed = [n for n, kind in enumerate(types.values()) if _is_packed(kind)]
         is_json = isinstance(types.get("details"), sa.JSON)
         self.json_texts = not (is_json and self.engine.dialect.name == "postgresql")
         # Without types: what the driver gives is what is checked.
@@ -177,11 +184,11 @@ class Database(Source):
                     self._read = number
                     yield number, self._row(values)
 
-    def _row(self, values: Any) -> dict[str, Any]:
-        row = dict(zip(self.columns, values, strict=True))
-        for name in self.packed:
-            row[name] = _unpacked(row[name])
-        return {name: str(it) if isinstance(it, UUID) else it for name, it in row.items()}
+    def _row(self, values: Any) -> list[Any]:
+        row = [str(it) if isinstance(it, UUID) else it for it in values]
+        for n in self.packed:
+            row[n] = _unpacked(row[n])
+        return row
 
     def close(self) -> None:
         self.engine.dispose()

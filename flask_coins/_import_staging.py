@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
-from ._import_rows import COLUMNS, Row
+from ._import_columns import Column
+from ._import_rows import COLUMNS
 from ._models import balances, log
 from ._statements import MYSQL_FAMILY, insert_for
 from .errors import CoinsError
@@ -20,6 +21,8 @@ _COPYING = ("psycopg", "psycopg2")
 _OURS = {"line", "place"}
 _PLAIN = COLUMNS[:10]
 """What a row from elsewhere fills."""
+_DETAILS = COLUMNS.index("details")
+_NOTHING = "\0"
 
 
 def temporary(name: str, dialect: sa.Dialect, *columns: sa.Column[Any]) -> sa.Table:
@@ -64,23 +67,23 @@ class Staging:
             self.connection.exec_driver_sql(f"DROP TABLE IF EXISTS {schema}.coin_import")
 
     @contextmanager
-    def filling(self, *, own: bool) -> Iterator[Callable[[Sequence[Row]], object]]:
-        """What puts rows there; ``own`` ones fill every column.
+    def filling(self, *, own: bool) -> Iterator[Callable[[Sequence[Column]], object]]:
+        """What puts the columns of some rows there; ``own`` rows fill every one.
 
         Nothing else can be done with the connection meanwhile. CoinsError if the driver fails.
         """
+        names = COLUMNS if own else _PLAIN
         if not self.copies:
             insert = sa.insert(self.table)
-            yield lambda rows: self.connection.execute(
-                insert, [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+            yield lambda columns: self.connection.execute(
+                insert, [dict(zip(names, row, strict=False)) for row in zip(*columns, strict=True)]
             )
             return
-        names = COLUMNS if own else _PLAIN
         statement = f"COPY pg_temp.coin_import ({', '.join(names)}) FROM STDIN"
         driver: Any = self.connection.connection.driver_connection
         try:
             with driver.cursor() as cursor, _copying(cursor, statement) as write:
-                yield lambda rows: write("".join(map(_own_line if own else _line, rows)))
+                yield lambda columns: write(_lines(columns[: len(names)]))
         except self.dialect.loaded_dbapi.Error as error:
             raise CoinsError(f"The database refused, nothing was imported: {error}") from error
 
@@ -137,27 +140,18 @@ def upsert(
     return insert.on_conflict_do_update(index_elements=keys, set_=change)
 
 
-def _line(row: Row) -> str:
-    line, place, user, currency, amount, reason, subject, when, details, key, *_ = row
-    text = f"{user}\t{currency}\t{amount}\t{reason}\t{subject}\t{when.isoformat()}"
-    if "\\" in text:
-        text = _escaped(text)
-    notes = _NULL if details is None else _escaped(json.dumps(details))
-    return f"{line}\t{place}\t{text}\t{notes}\t{_nullable(key)}\n"
+def _lines(columns: Sequence[Column]) -> str:
+    """Rows as COPY reads them: it has been checked that there are no control characters in them."""
+    cells = list(map(_cells, columns))
+    cells[_DETAILS] = [_NOTHING if each is None else json.dumps(each) for each in columns[_DETAILS]]
+    rows = "\n".join(map("\t".join, zip(*cells, strict=True)))
+    return rows.replace("\\", "\\\\").replace(_NOTHING, "\\N") + "\n"
 
 
-def _own_line(row: Row) -> str:
-    rest = "\t".join(map(_nullable, row[10:]))
-    return f"{_line(row)[:-1]}\t{rest}\n"
-
-
-_NULL = "\\N"
-
-
-def _escaped(text: str) -> str:
-    """``text`` for COPY: it has been checked that there are no control characters in it."""
-    return text.replace("\\", "\\\\")
-
-
-def _nullable(value: Any) -> str:
-    return _NULL if value is None else _escaped(str(value))
+def _cells(column: Column) -> Iterable[str]:
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        return column
+    if type(None) in kinds:
+        return [_NOTHING if each is None else str(each) for each in column]
+    return map(str, column)

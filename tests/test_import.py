@@ -292,6 +292,11 @@ def test_an_id_that_the_source_has_twice_is_named(old: Importer) -> None:
     old.refuses(old.csv(*GOALS, "2,eve,1,goal,2026-11-20"), "line 5 (id 2)", "that of 3 too")
 
 
+def test_also_far_behind_and_for_somebody_else(old: Importer) -> None:
+    rows = [f"{n},ann,1,goal,2026-11-20" for n in range(1, 1101)]
+    old.refuses(old.csv(*rows, "5,bob,1,goal,2026-11-20"), "line 1102 (id 5)", "that of 6 too")
+
+
 def test_a_source_without_a_name_is_refused(old: Importer) -> None:
     result = old.run(old.file("\n".join((HEADER, *GOALS))))
     assert (result.exit_code, "--source NAME" in result.output) == (2, True)
