@@ -242,6 +242,16 @@ def test_other_currencies_can_be_sent(app: Flask, ann: HeldClient, coins: Coins)
     assert has(app, coins, "bob", "gems") == 4
 
 
+def test_a_whole_number_may_be_written_with_a_point(ann: HeldClient) -> None:
+    response = ann.post(
+        TRANSFER,
+        data='{"to": "Bob", "amount": 4.0}',
+        headers={"Idempotency-Key": "k", "Content-Type": "application/json"},
+    )
+    assert response.json is not None
+    assert response.json["amount"] == -4
+
+
 @pytest.mark.parametrize("name", ["Nobody", "Ann", "Cid"])
 def test_nobody_oneself_and_the_excluded_look_alike(
     app: Flask, ann: HeldClient, coins: Coins, name: str

@@ -76,7 +76,7 @@ def transfer() -> Response:
     state, sender = changing()
     key, sent = idempotency_key(), body(["to", "amount"], ["currency"])
     name = _member(sent, "to", _name)
-    amount = _member(sent, "amount", _checks.amount)
+    amount = _member(sent, "amount", _amount)
     currency = _member({"currency": "coins", **sent}, "currency", _checks.currency)
     if not state.eligible(sender, _REASON):
         raise Problem(403, "excluded", "You cannot send coins.")
@@ -147,6 +147,11 @@ def _member(sent: Mapping[str, Any], name: str, check: Callable[[Any], T]) -> T:
         return check(sent[name])
     except InvalidInput as error:
         raise invalid(name, str(error)) from error
+
+
+def _amount(given: Any) -> int:
+    # JSON has one kind of number: 5.0 is a whole one.
+    return _checks.amount(int(given) if type(given) is float and given.is_integer() else given)
 
 
 def _subject(given: Any) -> str:
