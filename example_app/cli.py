@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import click
 import flask_migrate
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import run_command, with_appcontext
 from werkzeug.serving import is_running_from_reloader
 
 import example_app
 
-from . import replay, seeds
+from . import demo, replay, seeds
 
 
 def init_app(app: Flask) -> None:
@@ -25,7 +25,7 @@ def init_app(app: Flask) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.pass_context
 def demo_command(ctx: click.Context, port: int) -> None:
-    """Make or upgrade the database, seed it, and serve the app."""
+    """Make or upgrade the database, fill it with learners and their weeks, and serve the app."""
     # The reloader's child is served through its parent's port.
     if not is_running_from_reloader() and is_taken(port):
         raise click.ClickException(f"Port {port} is taken: choose another one with --port.")
@@ -45,6 +45,10 @@ def is_taken(port: int) -> bool:
 def prepare() -> None:
     flask_migrate.upgrade()
     seeds.seed()
+    try:
+        demo.fill(current_app._get_current_object())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.command("seed")

@@ -7,7 +7,17 @@ from datetime import date, timedelta
 
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, exists, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    String,
+    Table,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -40,8 +50,6 @@ class User(UserMixin, db.Model):
     zone: Mapped[str] = mapped_column(String(64), default="UTC")
     goal: Mapped[str] = mapped_column(String(8), default="easy")
     xp: Mapped[int] = mapped_column(default=0)
-    streak: Mapped[int] = mapped_column(default=0)
-    last_active: Mapped[date | None]
     invite_code: Mapped[str] = mapped_column(
         String(16), unique=True, default=lambda: secrets.token_urlsafe(8)
     )
@@ -70,6 +78,11 @@ class User(UserMixin, db.Model):
         """Whether this account has the permission of that name."""
         return any(held.name == permission for held in self.permissions)
 
+    @property
+    def level(self) -> int:
+        """One more for every hundred XP."""
+        return self.xp // 100 + 1
+
     def today(self) -> date:
         """The date on the user's own calendar, by the clock that coins are paid by."""
         return coins.now().astimezone(as_zone(self.zone)).date()
@@ -77,6 +90,21 @@ class User(UserMixin, db.Model):
     def give_xp(self, xp: int) -> None:
         """Add ``xp`` in the database, where two requests at once both count."""
         self.xp = User.xp + xp
+
+    @property
+    def badges(self) -> list[str]:
+        """The icons of what the user has bought to show."""
+        query = (
+            select(Item.icon)
+            .join(Purchase)
+            .where(Purchase.user_id == self.id, Purchase.status == "bought", Item.kind == "thing")
+        )
+        return list(db.session.scalars(query.distinct()))
+
+    @property
+    def streak(self) -> int:
+        """How many days in a row the user was paid for a login, by the coin log."""
+        return coins.streak(self).length
 
     def correct_today(self) -> int:
         """How many correct answers the user gave on their own date of today."""
@@ -125,13 +153,27 @@ class Variant(db.Model):
         )
         return set(db.session.scalars(query))
 
+    def hinted_to(self, user: User) -> set[int]:
+        """The ids of the questions that ``user`` has bought a hint for."""
+        query = (
+            select(Hint.question_id)
+            .join(Question)
+            .where(Hint.user_id == user.id, Question.variant_id == self.id)
+        )
+        return set(db.session.scalars(query))
+
     def cleared_by(self, user: User) -> bool:
         """Whether no question is left."""
-        answered = exists().where(
-            Attempt.question_id == Question.id, Attempt.user_id == user.id, Attempt.correct
+        unanswered = select(Question.id).where(
+            Question.variant_id == self.id, Question.left_to(user)
         )
-        left = select(Question.id).where(Question.variant_id == self.id, ~answered).limit(1)
-        return db.session.scalar(left) is None
+        return db.session.scalar(unanswered.limit(1)) is None
+
+    @classmethod
+    def count_cleared_by(cls, user: User) -> int:
+        """How many variants have no question left for ``user``."""
+        unanswered = exists().where(Question.variant_id == cls.id, Question.left_to(user))
+        return db.session.scalar(select(func.count(cls.id)).where(~unanswered)) or 0
 
 
 class Question(db.Model):
@@ -143,6 +185,35 @@ class Question(db.Model):
     prompt: Mapped[str] = mapped_column(String(200))
     answer: Mapped[str] = mapped_column(String(80))
     variant: Mapped[Variant] = relationship(back_populates="questions", lazy="joined")
+
+    def __str__(self) -> str:
+        return self.prompt
+
+    @classmethod
+    def left_to(cls, user: User) -> ColumnElement[bool]:
+        """For a SELECT of questions: those that ``user`` has not answered correctly."""
+        return ~exists().where(
+            Attempt.question_id == cls.id, Attempt.user_id == user.id, Attempt.correct
+        )
+
+    def is_right(self, answer: str) -> bool:
+        """Whether ``answer`` is the right one; case and space around it do not matter."""
+        return answer.strip().casefold() == self.answer.casefold()
+
+    @property
+    def hint(self) -> str:
+        """What a learner may buy: not the answer, but near it."""
+        if self.answer.isdecimal():
+            tens = int(self.answer) // 10 * 10
+            return f"It lies between {tens} and {tens + 10}."
+        return f"It begins with {self.answer[0].upper()} and has {len(self.answer)} letters."
+
+
+class Hint(db.Model):
+    """A hint that was paid for: its learner sees it from then on. The key lets nobody pay twice."""
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
+    question_id: Mapped[int] = mapped_column(ForeignKey("question.id"), primary_key=True)
 
 
 class Attempt(db.Model):
@@ -167,6 +238,13 @@ class Paragraph(db.Model):
     def __str__(self) -> str:
         return self.title
 
+    @classmethod
+    def closed_by(cls, user: User) -> set[int]:
+        """The ids of the paragraphs that ``user`` has closed."""
+        return set(
+            db.session.scalars(select(Reading.paragraph_id).where(Reading.user_id == user.id))
+        )
+
 
 class Reading(db.Model):
     """A paragraph was closed. Rows are only added, so that two clicks at once cannot collide."""
@@ -177,12 +255,17 @@ class Reading(db.Model):
 
 
 class Boss(db.Model):
-    """A hard riddle. Bosses come back every week."""
+    """A hard riddle behind hit points. Bosses come back every week.
+
+    Each right answer of a learner's week takes one hit point from every boss that they meet: nothing
+    is stored, so nothing has to be set back on Mondays.
+    """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
     riddle: Mapped[str] = mapped_column(String(200))
     answer: Mapped[str] = mapped_column(String(80))
+    hit_points: Mapped[int] = mapped_column(server_default="3")
 
     def __str__(self) -> str:
         return self.name
@@ -199,3 +282,33 @@ class Achievement(db.Model):
     def reached_by(self, user: User) -> bool:
         """Whether ``user`` is there."""
         return getattr(user, self.measure) >= self.threshold
+
+
+class Item(db.Model):
+    """Something to be had in the shop."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    text: Mapped[str] = mapped_column(String(200))
+    icon: Mapped[str] = mapped_column(String(16))
+    price: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(8))
+    """``"freeze"``, ``"thing"``, or ``"place"``: one that is reserved first and confirmed later."""
+    stock: Mapped[int | None]
+    """How many are left; None for as many as anybody wants."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Purchase(db.Model):
+    """What a learner has bought or reserved. How much and when is told by the coin log."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("item.id"), index=True)
+    status: Mapped[str] = mapped_column(String(9))
+    """``"bought"``, ``"reserved"``, ``"cancelled"`` or ``"expired"``."""
+    hold_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    """The hold that sets a reservation's coins aside."""
+    item: Mapped[Item] = relationship(lazy="joined")

@@ -5,17 +5,15 @@ A rule is a value. ``@RULE`` above a view pays after the view has succeeded and 
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from flask import Flask
 from sqlalchemy import select
 
-from flask_coins import CoinEntry, Reward, award_once, redirected
+from flask_coins import CoinEntry, award_once, charge, redirected
 from flask_coins.windows import Week
 
 from .extensions import coins, db
-from .models import Boss, Paragraph, User, Variant
+from .models import Attempt, Boss, Item, Paragraph, Question, User, Variant
 from .zones import as_zone
 
 
@@ -45,35 +43,25 @@ BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", whe
 # subject varies, and that .pay() must be given it.
 VARIANT_CLEAR = award_once(30, "variant_clear", "forever", subject="{variant}")
 REFERRAL = award_once(20, "referral", "forever", subject="{invited}")
+HINT = charge(5, "hint", subject="{question_id}")
 
 
-class Subject(NamedTuple):
-    """What a reward is paid for: the rows whose ids are in the coin log, and a word for one."""
-
-    model: type[Any]
-    word: str
-
-
-SUBJECTS = {
-    "variant_clear": Subject(Variant, "variant"),
-    "paragraph_close": Subject(Paragraph, "paragraph"),
-    "boss_defeated": Subject(Boss, "boss"),
-    "referral": Subject(User, "learner you invite"),
+SUBJECTS: dict[str, type[Any]] = {
+    "variant_clear": Variant,
+    "paragraph_close": Paragraph,
+    "boss_defeated": Boss,
+    "referral": User,
+    "hint": Question,
+    "shop": Item,
 }
+"""What a movement is for, by its reason: the rows whose ids are the subjects in the coin log."""
 
 
-def update_streak(app: Flask, user: User) -> None:
-    """Whenever ``user`` logs in: count the day, and pull its XP trigger."""
-    today = user.today()
-    if user.last_active is None or user.last_active < today:
-        follows = user.last_active == today - timedelta(days=1)
-        user.streak = user.streak + 1 if follows else 1
-        user.last_active = today
-    trigger_daily_activity(user)
+def daily_activity(user: User) -> None:
+    """The first login or check-in of a day: its coins are paid once, and the XP ride on them.
 
-
-def trigger_daily_activity(user: User) -> None:
-    """The day's first login: its coins are paid once, and the XP ride on them."""
+    The days that were paid make the streak.
+    """
     if DAILY_LOGIN.pay(user):
         user.give_xp(XP["daily_activity"])
 
@@ -82,6 +70,17 @@ def complete_daily_goal(user: User) -> None:
     """Pay the tier that the user has chosen, once a day for all tiers, and its XP with it."""
     if DAILY_GOAL[user.goal].pay(user):
         user.give_xp(TIERS[user.goal].xp)
+
+
+def answer(user: User, question: Question, given: str) -> bool:
+    """Note an answer, and pay what it is worth: whether it was right."""
+    correct = question.is_right(given)
+    db.session.add(
+        Attempt(user_id=user.id, question_id=question.id, correct=correct, day=user.today())
+    )
+    if correct:
+        correct_answer(user, question.variant)
+    return correct
 
 
 def correct_answer(user: User, variant: Variant) -> None:
@@ -101,8 +100,3 @@ def defeated_this_week(user: User) -> set[int]:
         CoinEntry.created_at >= week.start,
     )
     return {int(boss_id) for boss_id in db.session.scalars(query)}
-
-
-def is_for(user: User, reward: Reward) -> bool:
-    """Whether to show ``reward`` to ``user``: of the daily goals only the chosen tier."""
-    return reward.reason != "daily_goal" or reward.amount == TIERS[user.goal].coins

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timezone, tzinfo
 from functools import lru_cache
+from itertools import groupby
 from zoneinfo import available_timezones
 
 from flask_coins.windows import zone_of
@@ -22,6 +23,12 @@ def as_zone(name: str) -> tzinfo:
 
 
 @lru_cache(maxsize=1)
-def zone_names() -> list[str]:
-    """The IANA names, for a form."""
-    return sorted(available_timezones())
+def zone_names() -> dict[str, list[str]]:
+    """The IANA names of places by their region, for a form."""
+    places = sorted(name for name in available_timezones() if name[0].isupper() and "/" in name)
+    regions = {
+        region: list(names) for region, names in groupby(places, lambda name: name.split("/")[0])
+    }
+    return {
+        region: names for region, names in regions.items() if region not in ("Etc", "SystemV", "US")
+    }

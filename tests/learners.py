@@ -72,6 +72,11 @@ def answer(client: FlaskClient, count: int) -> None:
         assert client.post(path, data={"answer": right}).status_code == 303
 
 
+def streak(app: Flask, name: str = "ada") -> int:
+    with app.app_context():
+        return user(app, name).streak
+
+
 def first_id(app: Flask, model: type[Boss | Paragraph]) -> int:
     with app.app_context():
         return db.session.scalars(select(model.id).order_by(model.id)).first() or 0

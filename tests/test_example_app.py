@@ -30,7 +30,19 @@ from example_app.rewards import TIERS
 from flask_coins.testing import travel
 
 from . import learners, replay_oracle
-from .learners import DAY, NOON, WEEK, answer, first_id, log_in, paid, right_answers, sign_up, user
+from .learners import (
+    DAY,
+    NOON,
+    WEEK,
+    answer,
+    first_id,
+    log_in,
+    paid,
+    right_answers,
+    sign_up,
+    streak,
+    user,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,10 +75,10 @@ def test_the_next_day_begins_at_midnight_in_the_users_own_zone(
 
 
 def test_the_streak_grows_by_the_day_and_a_missed_day_ends_it(app: Flask, ada: FlaskClient) -> None:
-    for days, streak in [(0, 1), (1, 2), (2, 3), (4, 1)]:
+    for days, days_in_a_row in [(0, 1), (1, 2), (2, 3), (4, 1)]:
         with travel(app, NOON + days * DAY):
             log_in(app, "ada")
-        assert user(app).streak == streak
+            assert streak(app) == days_in_a_row
     assert user(app).xp == 4 * 5
 
 
@@ -148,12 +160,30 @@ def test_a_paragraph_that_is_not_there_pays_nothing(app: Flask, ada: FlaskClient
 
 def test_a_boss_is_worth_coins_once_a_week(app: Flask, ada: FlaskClient) -> None:
     path = f"/bosses/{first_id(app, Boss)}/fight"
+    answer(ada, 3)
     assert ada.post(path, data={"answer": "a table"}).status_code == 200
     assert paid(app)["boss_defeated"] == 0
     for weeks, coins_in_all in [(0, 60), (0, 60), (1, 120)]:
         with travel(app, NOON + weeks * WEEK):
+            answer(ada, 3)
             ada.post(path, data={"answer": "Man"})
         assert paid(app)["boss_defeated"] == coins_in_all
+
+
+def test_a_boss_with_hit_points_left_is_not_defeated(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 2)
+    path = f"/bosses/{first_id(app, Boss)}/fight"
+    assert ada.post(path, data={"answer": "Man"}).status_code == 409
+    assert paid(app)["boss_defeated"] == 0
+
+
+def test_who_stays_logged_in_checks_in_once_a_day(app: Flask, ada: FlaskClient) -> None:
+    for days, coins_in_all in [(0, 10), (1, 20), (1, 20)]:
+        with travel(app, NOON + days * DAY):
+            assert ada.post("/check-in").status_code == 303
+        assert paid(app) == {"daily_login": coins_in_all}
+    with travel(app, NOON + DAY):
+        assert streak(app) == 2
 
 
 def test_an_inviter_is_paid_once_for_each_invited(app: Flask, ada: FlaskClient) -> None:

@@ -11,11 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from example_app.extensions import db
-from example_app.models import Boss, Paragraph, User
+from example_app.models import Boss, User
+from example_app.views import wording
 from flask_coins.testing import travel
 
 from . import learners
-from .learners import DAY, NOON, WEEK, answer, first_id, log_in, paid, right_answers, sign_up, user
+from .learners import DAY, NOON, WEEK, answer, first_id, paid, right_answers, sign_up, user
 
 CHOOSE_A_ZONE = "Choose a time zone from the list, such as Europe/Berlin."
 NOT_PAID = "Your account is not paid in coins."
@@ -37,11 +38,14 @@ def shown(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def row(page: str, name: str) -> list[str]:
-    """The cells of the table row that begins with ``name``."""
-    found = re.search(rf"<tr>\s*<td>{re.escape(name)}</td>.*?</tr>", page, re.S)
-    assert found
-    return [shown(cell) for cell in re.findall(r"<td.*?</td>", found[0], re.S)]
+def quest(page: str, name: str) -> str:
+    """The words of the quest of that name."""
+    (found,) = (
+        each
+        for each in re.findall(r'<li class="card quest.*?</li>', page, re.S)
+        if f">{name}<" in each
+    )
+    return shown(found)
 
 
 def forbid_coins(app: Flask, name: str = "ada", *but: str) -> None:
@@ -64,20 +68,34 @@ def clear_first_variant(client: FlaskClient) -> None:
 
 def test_the_next_page_tells_what_was_paid_and_what_was_not(app: Flask, ada: FlaskClient) -> None:
     answer(ada, 1)
-    assert "+15 coins: Daily goal" in ada.post("/goals/daily", follow_redirects=True).text
+    paid = ada.post("/goals/daily")
+    assert paid.headers["Coins-Awarded"] == "daily_goal;amount=15;balance=25"
     again = ada.post("/goals/daily", follow_redirects=True).text
     assert "Daily goal is paid; again from Thu 04 Jun 2026, 00:00." in again
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/goals/", "/exams/", "/exams/1", "/paragraphs/", "/bosses/", "/history", "/account"],
+    [
+        *(
+            "/",
+            "/goals/",
+            "/exams/",
+            "/exams/1",
+            "/paragraphs/",
+            "/bosses/",
+            "/account",
+            "/streak/",
+        ),
+        *("/shop/", "/friends/", "/coins/", "/nowhere"),
+    ],
 )
 def test_pages_have_no_inline_script_and_no_foreign_host(ada: FlaskClient, path: str) -> None:
     response = ada.get(path)
-    assert response.status_code == 200
+    assert "Log out" in response.text
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
     assert not re.search(
-        r"<script|\son\w+=|style=|javascript:|(src|href)=\"(https?:)?//", response.text
+        r"<script(?! src)|\son\w+=|style=|javascript:|(src|href)=\"(https?:)?//", response.text
     )
 
 
@@ -86,28 +104,21 @@ def test_a_stranger_sees_the_open_pages(app: Flask, path: str) -> None:
     assert app.test_client().get(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/goals/", "/exams/", "/paragraphs/", "/bosses/", "/history"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/goals/",
+        "/exams/",
+        "/paragraphs/",
+        "/bosses/",
+        "/streak/",
+        "/shop/",
+        "/friends/",
+        "/coins/",
+    ],
+)
 def test_a_stranger_is_sent_to_the_login(app: Flask, path: str) -> None:
     assert app.test_client().get(path).location.startswith("/login")
-
-
-def test_the_history_is_read_page_by_page(app: Flask, ada: FlaskClient) -> None:
-    for days in range(1, 30):
-        with travel(app, NOON + days * DAY):
-            log_in(app, "ada")
-    first = ada.get("/history").text
-    older = re.search(r'href="(/history\?before=\d+)"', first)
-    assert older
-    assert first.count("<td>Daily login") == 25
-    assert ada.get(older[1]).text.count("<td>Daily login") == 5
-
-
-@pytest.mark.parametrize("before", ["-1", "99999999999999999999"])
-def test_a_history_that_cannot_be_is_a_bad_request(ada: FlaskClient, before: str) -> None:
-    response = ada.get(f"/history?before={before}")
-    assert response.status_code == 400
-    assert "Log out" in response.text
-    assert "before is the id of an entry" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -151,28 +162,16 @@ def test_achievements_say_what_they_count(ada: FlaskClient) -> None:
     assert "✓ First steps (1 correct answer)" in shown(ada.get("/").text)
 
 
-def test_a_reward_says_how_often_and_for_each_of_what(ada: FlaskClient) -> None:
+def test_a_quest_says_what_it_pays_and_how_far_it_is(ada: FlaskClient) -> None:
     page = ada.get("/").text
-    assert row(page, "Weekly goal") == ["Weekly goal", "50", "once a week", "open"]
-    assert row(page, "Exam variant cleared") == [
-        "Exam variant cleared",
-        "30",
-        "once for each variant",
-        "open for each that is new",
-    ]
-    assert row(page, "Paragraph read to the end")[2:] == [
-        "once for each paragraph",
-        "open for each that is new",
-    ]
-    assert row(page, "Boss defeated")[2:] == [
-        "once a week for each boss",
-        "open for each that is new",
-    ]
-    assert row(page, "Friend invited")[2:] == [
-        "once for each learner you invite",
-        "open for each that is new",
-    ]
-    assert row(page, "Daily login")[2:] == ["once a day", "✓ paid, again Thu 04 Jun 2026, 00:00"]
+    assert quest(page, "Daily login").endswith("10 coins ✓ paid again Thu 04 Jun 2026, 00:00")
+    assert quest(page, "Weekly goal").endswith("0 / 10 50 coins")
+    assert quest(page, "Exam variant cleared").endswith("0 / 7 30 coins")
+    assert quest(page, "Paragraph read to the end").endswith("0 / 5 5 coins")
+    assert quest(page, "Boss defeated").endswith("0 / 3 60 coins")
+    assert quest(page, "Friend invited").endswith("20 coins")
+    answer(ada, 1)
+    assert quest(ada.get("/").text, "Daily goal").endswith("15 coins Collect")
 
 
 def test_a_goal_shows_no_more_answers_than_it_wants(ada: FlaskClient) -> None:
@@ -196,36 +195,31 @@ def test_a_collected_goal_can_be_collected_again_when_it_says_so(ada: FlaskClien
         assert ada.get("/goals/").text.count("Collect</button>") == 1
 
 
-def test_the_history_names_what_was_paid_for(app: Flask, ada: FlaskClient) -> None:
-    clear_first_variant(ada)
-    ada.post(f"/paragraphs/{first_id(app, Paragraph)}/close")
-    fight(ada)
+def test_coins_are_named_after_what_they_were_for(app: Flask, ada: FlaskClient) -> None:
     sign_up(app, "bob", invite=user(app).invite_code)
-    page = shown(ada.get("/history").text)
-    for words in (
-        "Exam variant cleared (math9: Variant 1) +30",
-        "Paragraph read to the end (Why spacing works) +5",
-        "Boss defeated (The Sphinx) +60",
-        "Friend invited (bob) +20",
-        "Daily login +10",
-    ):
-        assert words in page
-
-
-def test_the_history_outlives_what_was_paid_for(app: Flask, ada: FlaskClient) -> None:
-    fight(ada)
+    bob = str(user(app, "bob").id)
     with app.app_context():
-        db.session.delete(db.session.get_one(Boss, first_id(app, Boss)))
-        db.session.commit()
-    assert "Boss defeated +60" in shown(ada.get("/history").text)
+        assert wording.words("variant_clear", "1") == "Exam variant cleared: math9: Variant 1"
+        assert wording.words("boss_defeated", "1") == "Boss defeated: The Sphinx"
+        assert wording.words("referral", bob) == "Friend invited: bob"
+        assert (
+            wording.words("boss_defeated", "999")
+            == wording.words("boss_defeated", "x")
+            == "Boss defeated"
+        )
+
+
+def test_the_old_history_leads_to_the_wallet(ada: FlaskClient) -> None:
+    assert ada.get("/history").location == "/coins/"
 
 
 def test_a_defeated_boss_is_marked_until_it_comes_back(app: Flask, ada: FlaskClient) -> None:
+    answer(ada, 4)
     assert "✓" not in fight(ada, "a table")
     fight(ada)
     page = ada.get("/bosses/").text
-    assert "The Sphinx ✓ defeated this week The Lost Number" in shown(page)
-    assert page.count("Fight</button>") == 1
+    assert "The Sphinx ✓ defeated this week The Lost Number 2 of 6 hit points" in shown(page)
+    assert "Fight</button>" not in page
     assert "✓" not in sign_up(app, "bob").get("/bosses/").text
     with travel(app, NOON + WEEK):
         assert "✓" not in ada.get("/bosses/").text
@@ -237,10 +231,10 @@ def test_exams_show_how_much_of_them_is_done(app: Flask, ada: FlaskClient) -> No
         ada.post(to, data={"answer": given})
     clear_first_variant(ada)
     page = shown(ada.get("/exams/").text)
-    assert "math9: Variant 1 ✓ cleared" in page
-    assert "math9: Variant 2 1 of 3 answered" in page
-    assert "math9: Variant 3 0 of 3 answered" in page
-    assert "Variant 1 0 of 3 answered" in shown(sign_up(app, "bob").get("/exams/").text)
+    assert "math9: Variant 1 3 / 3 ✓ cleared" in page
+    assert "math9: Variant 2 1 / 3 1 of 3 answered" in page
+    assert "math9: Variant 3 0 / 3 0 of 3 answered" in page
+    assert "Variant 1 0 / 3 0 of 3 answered" in shown(sign_up(app, "bob").get("/exams/").text)
 
 
 @pytest.mark.parametrize("zone", ["Mars/Crater", "+zz", "+99:99", "x\0y"])
@@ -255,7 +249,7 @@ def test_a_wrong_zone_is_answered_in_a_learners_words(
         ada.post("/account", data=form),
     ):
         assert response.status_code == 400
-        assert f"<li>{CHOOSE_A_ZONE}</li>" in response.text
+        assert f'<p class="message">{CHOOSE_A_ZONE}</p>' in response.text
     assert (user(app).zone, user(app).goal) == ("Europe/Berlin", "easy")
 
 
@@ -268,16 +262,19 @@ def test_a_goal_that_is_none_changes_nothing(app: Flask, ada: FlaskClient) -> No
 
 def test_a_saved_account_says_so(ada: FlaskClient) -> None:
     form = {"zone": "Asia/Tokyo", "goal": "hard"}
-    assert "<li>Saved.</li>" in ada.post("/account", data=form, follow_redirects=True).text
+    assert (
+        '<p class="message">Saved.</p>'
+        in ada.post("/account", data=form, follow_redirects=True).text
+    )
 
 
-@pytest.mark.parametrize("path", ["/goals/", "/history?before=7", "/exams/1"])
+@pytest.mark.parametrize("path", ["/goals/", "/streak/?month=2026-05", "/exams/1"])
 def test_a_login_leads_to_the_page_that_asked_for_it(
     app: Flask, ada: FlaskClient, path: str
 ) -> None:
     stranger = app.test_client()
     form = stranger.get(stranger.get(path).location).text
-    action = re.search(r'<form class="fields" method="post" action="(.*?)"', form)
+    action = re.search(r'<form class="card fields" method="post" action="(.*?)"', form)
     assert action
     response = stranger.post(
         html.unescape(action[1]), data={"name": "ada", "password": "lovelace1"}
@@ -326,5 +323,4 @@ def test_nobody_is_told_that_another_account_is_not_paid(app: Flask, ada: FlaskC
     forbid_coins(app, "ada", "invite")
     bob = sign_up(app, "bob", invite=user(app).invite_code)
     page = bob.get("/").text
-    assert "+10 coins: Daily login" in page
     assert NOT_PAID not in page

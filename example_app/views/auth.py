@@ -5,13 +5,11 @@ import re
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required, login_user, logout_user
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute
 
+from ..accounts import find, new_user, pay_inviter
 from ..extensions import db
-from ..models import Permission, User
-from ..rewards import REFERRAL
+from ..models import User
 
 bp = Blueprint("auth", __name__)
 
@@ -40,32 +38,6 @@ def create_account() -> ResponseReturnValue:
     login_user(user)
     db.session.commit()
     return redirect(url_for("home.dashboard"), 303)
-
-
-def new_user(name: str, password: str, zone: str) -> User:
-    """Add an account with the default permissions. ValueError says what is wrong."""
-    if not 1 <= len(name) <= 40 or len(password) < 8:
-        raise ValueError("A name has 1 to 40 characters, a password at least 8.")
-    if name != name.strip() or not name.isprintable():
-        raise ValueError("A name has no invisible characters, and no space at its start or end.")
-    user = User(name=name, zone=zone)
-    user.set_password(password)
-    user.permissions.extend(db.session.scalars(select(Permission).where(Permission.is_default)))
-    db.session.add(user)
-    return user
-
-
-def pay_inviter(user: User, code: str) -> None:
-    """Pay whoever invited ``user``, once. The caller commits."""
-    inviter = find(User.invite_code, code)
-    if inviter is not None and inviter.may("invite"):
-        user.inviter_id = inviter.id
-        REFERRAL.pay(inviter, subject=user)
-
-
-def find(column: InstrumentedAttribute[str], text: str) -> User | None:
-    """The account that has ``text`` there. None has a NUL, which PostgreSQL does not take."""
-    return None if "\0" in text else db.session.scalar(select(User).where(column == text))
 
 
 @bp.get("/login")

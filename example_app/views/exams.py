@@ -1,13 +1,15 @@
 """Exams: questions in variants."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from sqlalchemy import and_, distinct, func, select
+from sqlalchemy.exc import IntegrityError
 
+from .. import rewards
 from ..extensions import db
-from ..models import Attempt, Question, Variant
-from ..rewards import correct_answer
+from ..models import Attempt, Hint, Question, Variant
+from ..rewards import HINT, VARIANT_CLEAR
 
 bp = Blueprint("exams", __name__, url_prefix="/exams")
 
@@ -35,24 +37,39 @@ def index() -> str:
 @login_required
 def show(variant_id: int) -> str:
     variant = db.get_or_404(Variant, variant_id)
-    return render_template("exam.html", variant=variant, answered=variant.answered_by(current_user))
+    return render_template(
+        "exam.html",
+        variant=variant,
+        answered=variant.answered_by(current_user),
+        hinted=variant.hinted_to(current_user),
+        hint_price=HINT.amount,
+        prize=VARIANT_CLEAR.amount,
+    )
 
 
 @bp.post("/questions/<int:question_id>")
 @login_required
 def answer(question_id: int) -> ResponseReturnValue:
     question = db.get_or_404(Question, question_id)
-    correct = request.form["answer"].strip() == question.answer
-    db.session.add(
-        Attempt(
-            user_id=current_user.id,
-            question_id=question.id,
-            correct=correct,
-            day=current_user.today(),
-        )
-    )
-    if correct:
-        correct_answer(current_user, question.variant)
+    correct = rewards.answer(current_user, question, request.form["answer"])
     db.session.commit()
     flash("Right." if correct else "Not right: try again.")
+    return redirect(url_for("exams.show", variant_id=question.variant_id), 303)
+
+
+@bp.post("/questions/<int:question_id>/hint")
+@login_required
+@HINT
+def hint(question_id: int) -> ResponseReturnValue:
+    """Its coins are set aside before this runs, and free again where it answers an error.
+
+    No commit here: the rule commits the hint and its price together.
+    """
+    question = db.get_or_404(Question, question_id)
+    db.session.add(Hint(user_id=current_user.id, question_id=question.id))
+    try:
+        db.session.flush()
+    except IntegrityError:
+        db.session.rollback()
+        abort(409, "You have this hint already.")
     return redirect(url_for("exams.show", variant_id=question.variant_id), 303)

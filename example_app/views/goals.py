@@ -1,6 +1,6 @@
 """The goals of the day and of the week."""
 
-from flask import Blueprint, abort, redirect, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
@@ -15,10 +15,24 @@ bp = Blueprint("goals", __name__, url_prefix="/goals")
 def index() -> str:
     return render_template(
         "goals.html",
-        tier=TIERS[current_user.goal],
+        tiers=TIERS,
+        today=current_user.correct_today(),
+        this_week=current_user.correct_this_week(),
         weekly_answers=WEEKLY_ANSWERS,
+        weekly_coins=WEEKLY_GOAL.amount,
         paid={each.reason: each.opens_at for each in coins.status() if each.state == "paid"},
     )
+
+
+@bp.post("/tier")
+@login_required
+def choose() -> ResponseReturnValue:
+    """Choosing pays nothing: of the three goals one is paid, once a day."""
+    if request.form["goal"] not in TIERS:
+        abort(400, "There is no such goal.")
+    current_user.goal = request.form["goal"]
+    db.session.commit()
+    return redirect(url_for("goals.index"), 303)
 
 
 @bp.post("/daily")

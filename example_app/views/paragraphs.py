@@ -15,11 +15,11 @@ bp = Blueprint("paragraphs", __name__, url_prefix="/paragraphs")
 @bp.get("/")
 @login_required
 def index() -> str:
-    closed = select(Reading.paragraph_id).where(Reading.user_id == current_user.id)
     return render_template(
         "paragraphs.html",
         paragraphs=db.session.scalars(select(Paragraph).order_by(Paragraph.id)).all(),
-        closed=set(db.session.scalars(closed)),
+        closed=Paragraph.closed_by(current_user),
+        prize=PARAGRAPH_CLOSE.amount,
     )
 
 

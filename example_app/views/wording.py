@@ -1,50 +1,73 @@
 """How the pages put things."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from flask import Flask
+from flask import Flask, g
 from flask_login import current_user
 from sqlalchemy import select
 
-from flask_coins import Entry, Reward
-
-from ..extensions import db
+from ..extensions import coins, db
+from ..models import User
 from ..rewards import SUBJECTS
+from ..streaks import Day
 from ..zones import as_zone
 
-FREQUENCIES: dict[str | None, str] = {"day": "once a day", "week": "once a week", "forever": "once"}
 REASONS = {
-    "variant_clear": "Exam variant cleared",
+    "gift": "Gift",
     "paragraph_close": "Paragraph read to the end",
     "referral": "Friend invited",
+    "shop": "Bought in the shop",
+    "variant_clear": "Exam variant cleared",
 }
 MEASURES = {
     "correct_ever": ("correct answer", "correct answers"),
     "streak": ("day in a row", "days in a row"),
     "xp": ("XP", "XP"),
 }
+STATES = {
+    "paid": "you were here",
+    "frozen": "bridged by a freeze",
+    "missed": "missed",
+    "today": "today, still open",
+    "coming": "to come",
+}
 
 
 def init_app(app: Flask) -> None:
-    for template_filter in (words, local_time, how_often, measured, with_subjects):
+    for template_filter in (words, local_time, measured, state_in_words):
         app.add_template_filter(template_filter)
 
 
-def words(reason: str) -> str:
-    """A reason as people read it."""
-    return REASONS.get(reason, reason.replace("_", " ").capitalize())
+@coins.words_loader
+def words(reason: str, subject: str | None = None) -> str:
+    """A reason as people read it, with what it was for; the wallet asks too."""
+    told = REASONS.get(reason, reason.replace("_", " ").capitalize())
+    name = name_of(reason, subject) if subject else None
+    return f"{told}: {name}" if name else told
+
+
+def name_of(reason: str, subject: str) -> str | None:
+    """The name of what a subject stands for; None where it is gone, as entries outlive it."""
+    model = SUBJECTS.get(reason)
+    if model is None or not subject.isdecimal():
+        return None
+    if model is User:
+        friend = db.session.get(User, int(subject))
+        return friend.name if friend else None
+    return all_names(model).get(int(subject))
+
+
+def all_names(model: type) -> dict[int, str]:
+    """The names of all rows of a small table, read once in a request."""
+    known = g.setdefault("names", {})
+    if model not in known:
+        known[model] = {row.id: str(row) for row in db.session.scalars(select(model))}
+    return known[model]
 
 
 def local_time(moment: datetime) -> str:
     """A moment on the user's own clock."""
     return moment.astimezone(as_zone(current_user.zone)).strftime("%a %d %b %Y, %H:%M")
-
-
-def how_often(reward: Reward) -> str:
-    """How often ``reward`` is paid, as in "once a week for each boss"."""
-    subject = SUBJECTS.get(reward.reason)
-    return FREQUENCIES[reward.window] + (f" for each {subject.word}" if subject else "")
 
 
 def measured(number: int, measure: str) -> str:
@@ -53,15 +76,6 @@ def measured(number: int, measure: str) -> str:
     return f"{number} {one if number == 1 else more}"
 
 
-def with_subjects(entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
-    """Each entry with the name of what it was paid for, in one SELECT for each kind of subject.
-
-    The name is "" where there is no subject, or none any more: entries outlive what they name.
-    """
-    names: dict[tuple[str, str | None], str] = {}
-    for reason, (model, _) in SUBJECTS.items():
-        ids = {int(each.subject) for each in entries if each.reason == reason and each.subject}
-        if ids:
-            rows = db.session.scalars(select(model).where(model.id.in_(ids)))
-            names |= {(reason, str(row.id)): str(row) for row in rows}
-    return [(each, names.get((each.reason, each.subject), "")) for each in entries]
+def state_in_words(day: Day) -> str:
+    """What a day was, for those who do not see its colour."""
+    return STATES[day.state]

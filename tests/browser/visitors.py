@@ -88,7 +88,7 @@ class Visitor:
         self.name = f"learner {next(NUMBERS)}"
         page.get_by_label("Name").fill(self.name)
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_label("Time zone").fill(zone)
+        page.get_by_label("Time zone").select_option(zone)
         page.get_by_role("main").get_by_role("button", name="Sign up").click()
         return page
 
