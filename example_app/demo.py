@@ -20,7 +20,7 @@ from .models import Boss, Hint, Item, Paragraph, Permission, Question, Reading, 
 from .zones import as_zone
 
 SEED = 9
-WEEKS = 7
+WEEKS = 6
 LEARNER, LEARNER_PASSWORD = "demo", "demo-coins"
 ADMIN, ADMIN_PASSWORD = "admin", "admin-coins"
 LOGINS = [

@@ -320,7 +320,7 @@ def test_the_demo_command_says_what_to_do_about_a_taken_port(app: Flask) -> None
 
 
 def first_page(url: str) -> str:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             with urlopen(url) as response:
                 return str(response.read().decode())

@@ -15,7 +15,7 @@ PAGES = (
     ("ranks", "coins.leaderboard", "Leaderboard"),
     ("wallet", "coins.wallet", "Wallet"),
 )
-ADMIN = ("admin", "coins.admin", "Admin")
+ADMIN = ("admin", "coins.admin_overview", "Admin")
 
 
 def menu() -> list[tuple[str, str, str]]:
