@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from . import _admin, _api, _csrf, _layout, _problems, _wallet
+from . import _admin, _api, _csrf, _layout, _problems, _toasts, _wallet
 
 
 def make_blueprint() -> Blueprint:
@@ -21,6 +21,7 @@ def make_blueprint() -> Blueprint:
     _admin.add_routes(blueprint)
     _problems.add_handlers(blueprint)
     _layout.add_globals(blueprint)
+    _toasts.add_to(blueprint)
     blueprint.add_app_template_global(_csrf.field, "coins_csrf")
     blueprint.after_request(_keep_private)
     return blueprint
