@@ -15,11 +15,11 @@ from . import _checks, _moves
 from ._faults import ATTEMPTS, roll_back
 from ._hints import hinting, refuse_direct_call
 from ._logs import fields, nameless
-from ._session import has_work
+from ._session import begun_by_hand, has_work
 from ._sources import called, constant, names_in, reads_value
 from ._state import State
 from ._views import ViewRule, caller_of, methods_of
-from ._visit import Due, begun_by_hand, commit
+from ._visit import Due, commit
 from ._watching import Called
 from .errors import CoinsError, HoldClosed, InvalidInput
 from .results import Hold, Outcome, Receipt
@@ -127,7 +127,8 @@ class _Charged(Due):
         price = self.rule.price(self)
         if _checks.is_anonymous(price["user"]):
             raise Unauthorized(f"This costs {self.rule.currency}: log in first.")
-        at_stake = begun_by_hand(self.state) or has_work(self.state.open_session())
+        session = self.state.open_session()
+        at_stake = begun_by_hand(session) or has_work(session)
         movement = self.state.movement(**price)
 
         def attempt() -> Hold:

@@ -10,7 +10,7 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction, SessionTransactionOrigin
 
 from ._faults import is_deadlock
 from ._statements import OWN
@@ -84,6 +84,14 @@ def has_work(session: Session | None) -> bool:
     if session.new or session.deleted or session.dirty or has_entries(session):
         return True
     return any(each in _written_by_host for each in session.info.get(CONNECTIONS, ()))
+
+
+def begun_by_hand(session: Session | None) -> bool:
+    """Whether a block of the host's will commit: ``session.begin()`` or ``begin_nested()``."""
+    if session is None:
+        return False
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    return transaction is not None and transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
 
 
 def begins_with_host(session: Session) -> bool:

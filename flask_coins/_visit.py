@@ -19,13 +19,13 @@ from flask import (
 from flask.ctx import AppContext
 from flask.globals import app_ctx
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
-from sqlalchemy.orm import Session, SessionTransactionOrigin
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from ._claims import Claim
 from ._faults import ATTEMPTS, is_transient, roll_back
 from ._logs import fields, nameless
-from ._session import has_entries, has_work
+from ._session import begun_by_hand, has_entries, has_work
 from ._sources import filled
 from ._state import State, current_state, state_of
 from ._watching import Called
@@ -229,7 +229,7 @@ def pay_for_signal(rule: ViewRule, sent: Mapping[str, Any]) -> None:
     elif _serves(state.app):
         settle_by_response(state, [due])
     else:
-        settle(state, [due], sent, joins=True, begun=begun_by_hand(state))
+        settle(state, [due], sent, joins=True, begun=begun_by_hand(state.open_session()))
 
 
 def _serves(app: Flask) -> bool:
@@ -242,7 +242,9 @@ def settle_by_response(state: State, due: Sequence[Due]) -> None:
     """Pay by the status of the response: as soon as there is one, at once where it has been made."""
     environ = request.environ
     if _RESPONSE in environ:
-        settle(state, due, environ[_RESPONSE], joins=True, begun=begun_by_hand(state))
+        settle(
+            state, due, environ[_RESPONSE], joins=True, begun=begun_by_hand(state.open_session())
+        )
     else:
         environ.setdefault(_WAITING, []).append((state, due))
         after_this_request(_settle_waiting)
@@ -261,15 +263,6 @@ def _settle_waiting(response: Response) -> Response:
 def _note_response(sender: Flask, response: Response, **sent: Any) -> None:
     """Pay what was due too late for ``after_this_request``, and note that it is over."""
     request.environ[_RESPONSE] = _settle_waiting(response)
-
-
-def begun_by_hand(state: State) -> bool:
-    """Whether a block of the host's will commit: ``session.begin()`` or ``begin_nested()``."""
-    session = state.open_session()
-    if session is None:
-        return False
-    transaction = session.get_nested_transaction() or session.get_transaction()
-    return transaction is not None and transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
 
 
 def settle(

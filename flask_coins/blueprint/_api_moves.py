@@ -8,10 +8,8 @@ from typing import Any, TypeVar
 from flask import Response, jsonify
 
 from .. import _checks, _moves, _output
-from .._faults import ATTEMPTS, repeated
-from .._session import has_work
+from .._commits import committed
 from .._state import State
-from .._visit import begun_by_hand, commit
 from ..errors import IdempotencyConflict, InsufficientCoins, InvalidInput
 from ..results import Entry, Outcome, Receipt
 from ._api_input import body, changing, current, idempotency_key, invalid
@@ -58,7 +56,7 @@ def spend() -> Response:
         currency=currency,
         sign=-1,
     )
-    return _answer(committed(state, lambda: state.spend(movement)))
+    return _answer(_moved(lambda state: state.spend(movement)))
 
 
 def _price(state: State, reason: str, first: Entry | None) -> tuple[int, str]:
@@ -85,10 +83,10 @@ def transfer() -> Response:
     recipient = _recipient(state, name, sender)
     more = {"subject": None, "idempotency_key": key, "currency": currency, "details": None}
 
-    def move() -> Receipt:
+    def move(state: State) -> Receipt:
         return _moves.transfer(state, sender, recipient, amount, _REASON, **more)[0]
 
-    return _answer(committed(state, move))
+    return _answer(_moved(move))
 
 
 def _require(state: State, sender: str, amount: int, currency: str) -> None:
@@ -107,23 +105,10 @@ def _recipient(state: State, name: str, sender: str) -> str:
     return found
 
 
-def committed(state: State, move: Callable[[], T]) -> T:
-    """Move coins in a transaction of their own and commit it; up to five times if it is given up.
-
-    Where the host has changed something before the view, that is committed with it, and there is
-    one attempt.
-    """
-    at_stake = begun_by_hand(state) or has_work(state.open_session())
-
-    def attempt() -> T:
-        # Begun here, so that the call leaves trying again to us.
-        state.session.connection(bind_arguments={"clause": state.table})
-        answer = move()
-        commit(state)
-        return answer
-
+def _moved(move: Callable[[State], Receipt]) -> Receipt:
+    """Move coins and commit that; the problem, where the ledger refuses."""
     try:
-        return repeated(attempt, 1 if at_stake else ATTEMPTS)
+        return committed(move)
     except IdempotencyConflict as error:
         raise Problem(
             422, "idempotency_conflict", "This key belongs to another movement of yours."
