@@ -9,7 +9,6 @@ from typing import Any
 from . import _checks, _forget, _moves
 from ._forget import Forgotten
 from ._state import current_state
-from ._watching import Called
 from .errors import InvalidAmount
 from .results import Hold, Receipt
 from .windows import Window, parse
@@ -266,7 +265,7 @@ class Moving:
         state = current_state()
         user_id, now = _checks.user_id(user), state.now()
         return state.repeated(
-            lambda: _forget.forget(state.session, state.table, user_id, now), Called("forget")
+            lambda: _forget.forget(state.session, state.table, user_id, now), "forget"
         )
 
 

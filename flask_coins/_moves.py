@@ -11,7 +11,6 @@ from ._bulk import Payment
 from ._ledger import Undo
 from ._models import CoinEntry
 from ._state import State
-from ._watching import Called
 from ._writes import Movement
 from .errors import InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
@@ -59,7 +58,7 @@ def reverse(
         mine, user_id = receipts[asked], legs[asked].user_id
         return state.moved(state.session, mine, user_id), user_id
 
-    return state.answered(*state.repeated(attempt, Called("reverse", reason)))
+    return state.answered(*state.repeated(attempt, "reverse", reason))
 
 
 def _legs(state: State, entry_id: int) -> list[Entry]:
@@ -125,8 +124,7 @@ def transfer(
         tell_other(state, received, taken.user_id)
         return state.moved(state.session, sent, given.user_id), received
 
-    called = Called("transfer", given.reason, given.currency)
-    sent, received = state.repeated(attempt, called)
+    sent, received = state.repeated(attempt, "transfer", given.reason, given.currency)
     return state.answered(sent, given.user_id), received
 
 
@@ -143,7 +141,7 @@ def hold(state: State, movement: Movement, expires_in: Any) -> Hold:
         found, is_new = state.holds.hold(state.session, movement, expires_at)
         return _set_aside(state, found, is_new)
 
-    return state.repeated(attempt, Called("hold", movement.reason, movement.currency))
+    return state.repeated(attempt, "hold", movement.reason, movement.currency)
 
 
 def _expiry(expires_in: Any, now: datetime) -> datetime | None:
@@ -166,7 +164,7 @@ def capture(state: State, hold: Any, amount: Any) -> Receipt:
         receipt, found = state.holds.capture(state.session, hold_id, amount, now)
         return state.moved(state.session, receipt, found.user_id), found.user_id
 
-    return state.answered(*state.repeated(attempt, Called("capture")))
+    return state.answered(*state.repeated(attempt, "capture"))
 
 
 def release(state: State, hold: Any, note: Any = None) -> Hold:
@@ -177,7 +175,7 @@ def release(state: State, hold: Any, note: Any = None) -> Hold:
         found, is_new = state.holds.release(state.session, hold_id, now, note)
         return _set_aside(state, found, is_new)
 
-    return state.repeated(attempt, Called("release"))
+    return state.repeated(attempt, "release")
 
 
 def _hold_id(hold: Any) -> int:
@@ -200,7 +198,7 @@ def award_many(state: State, rows: Any) -> int:
         payments = [payment for order in orders if (payment := _payment(state, *order))]
         return _bulk.award_many(state.session, state.ledger, payments)
 
-    number = state.repeated(attempt, Called("award_many"))
+    number = state.repeated(attempt, "award_many")
     if number:
         told = Receipt(Outcome.AWARDED, f"award_many of {number} rows")
         state.moved(state.session, told, None, _not_told)

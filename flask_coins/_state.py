@@ -165,8 +165,8 @@ class State:
 
     def award(self, movement: Movement) -> Receipt:
         """Pay without a window and have a refusal told."""
-        called = Called("award", movement.reason, movement.currency)
-        return self.answered(self.repeated(lambda: self.pay(movement), called), movement.user_id)
+        about = ("award", movement.reason, movement.currency)
+        return self.answered(self.repeated(lambda: self.pay(movement), *about), movement.user_id)
 
     def award_once(self, movement: Movement, window: Window, limit: int) -> Receipt:
         """Pay once in a window and have a refusal told."""
@@ -174,8 +174,8 @@ class State:
         def attempt() -> Receipt:
             return self.pay_once(movement, self.claim(movement, window, limit))
 
-        called = Called("award_once", movement.reason, movement.currency, window)
-        return self.answered(self.repeated(attempt, called), movement.user_id)
+        about = ("award_once", movement.reason, movement.currency)
+        return self.answered(self.repeated(attempt, *about, window), movement.user_id)
 
     def nothing_due(self, movement: Movement) -> Receipt:
         """The answer where what is due is worth less than a coin."""
@@ -183,15 +183,20 @@ class State:
 
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
-        called = Called("spend", movement.reason, movement.currency)
-        receipt = self.repeated(lambda: self.ledger.spend(self.session, movement), called)
+        about = ("spend", movement.reason, movement.currency)
+        receipt = self.repeated(lambda: self.ledger.spend(self.session, movement), *about)
         return self.answered(self.moved(self.session, receipt, movement.user_id), movement.user_id)
 
-    def repeated(self, attempt: Callable[[], T], called: Called) -> T:
-        """Try again only where the transaction is all ours: nothing of the host's goes with it."""
+    def repeated(self, attempt: Callable[[], T], *about: Any) -> T:
+        """Try again only where the transaction is all ours: nothing of the host's goes with it.
+
+        What it is ``about`` is for watchers: the parts of a ``Called``.
+        """
         session = self.open_session()
-        begun = session is not None and session.in_transaction()
-        return self.tried(attempt, 1 if begun else ATTEMPTS, [called])
+        times = 1 if session is not None and session.in_transaction() else ATTEMPTS
+        if not self.watchers:
+            return repeated(attempt, times)
+        return self.tried(attempt, times, [Called(*about)])
 
     def tried(self, attempt: Callable[[], T], times: int, called: Sequence[Called]) -> T:
         """What ``attempt()`` returns, tried up to ``times`` times under the eyes of the watchers."""
