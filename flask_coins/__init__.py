@@ -4,7 +4,7 @@ from . import signals
 from ._charges import charge
 from ._decorators import award, award_once, redirected
 from ._extension import Coins
-from ._models import CoinBalance, CoinBudget, CoinEntry, CoinHold
+from ._models import CoinBalance, CoinBudget, CoinEntry, CoinHidden, CoinHold
 from .errors import (
     CoinsError,
     CoinsRetry,
@@ -19,7 +19,7 @@ from .errors import (
     MissingTablesError,
     NoUserError,
 )
-from .results import Entry, Hold, Outcome, Receipt, Reward, Streak
+from .results import Entry, Hold, Outcome, Place, Receipt, Reward, Streak
 
 __version__ = "0.2.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "CoinBalance",
     "CoinBudget",
     "CoinEntry",
+    "CoinHidden",
     "CoinHold",
     "Coins",
     "CoinsError",
@@ -44,6 +45,7 @@ __all__ = [
     "MissingTablesError",
     "NoUserError",
     "Outcome",
+    "Place",
     "Receipt",
     "Reward",
     "Streak",

@@ -16,6 +16,7 @@ from ._calls import Moving
 from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
+from ._economy import Economy
 from ._loaders import Loaders
 from ._lost import tell_of_lost_entries
 from ._reads import Reading
@@ -29,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MISSING: Any = object()
 
 
-class Coins(Moving, Reading):
+class Coins(Moving, Reading, Economy):
     """A coin log, a balance that agrees with it, and rewards that pay exactly once per window.
 
     Make one, then call :meth:`init_app` for each app. ``clock`` is called for the moment of every
@@ -148,6 +149,14 @@ class Coins(Moving, Reading):
         answer is a user or an id.
         """
         self._loaders.recipient = _checks.function(loader, "A recipient_loader")
+        return loader
+
+    def user_names_loader(self, loader: F) -> F:
+        """Register ``loader(user_ids)``: a dict of ids and names to show, for a list of ids as text.
+
+        It is called once for a page or a call; whoever is not in its answer is shown without a name.
+        """
+        self._loaders.user_names = _checks.function(loader, "A user_names_loader")
         return loader
 
     # -- paying on signals --------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ._checks import FORGOTTEN
 from ._faults import whole
-from ._models import balances, holds, log
+from ._models import balances, hidden, holds, log
 from ._statements import earn, same
 
 _AT_ONCE = 500
@@ -77,6 +77,7 @@ _LEGS = (
     .order_by(log.c.id)
     .limit(_AT_ONCE)
 )
+_SHOWN = sa.delete(hidden).where(hidden.c.user_id == _ID)
 _SENT_TO = sa.update(log).where(*same(log, "user_id", "id")).values(counterparty=_ALIAS)
 _RECEIVED_FROM = (
     sa.update(log).where(*same(log, "user_id", "transfer_id")).values(counterparty=_ALIAS)
@@ -95,6 +96,8 @@ class Forgotten:
     """Those of the holds that were open."""
     counterparts: int
     """Entries of other users that named the id: the other sides of transfers."""
+    hidden: int = 0
+    """1 where they were hidden from leaderboards."""
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -119,7 +122,9 @@ def forget(session: Session, table: sa.Table, user_id: str, now: datetime) -> Fo
         released = connection.execute(_RELEASED, params).rowcount
         kept = connection.execute(_HOLDS, params).rowcount
         rows = connection.execute(_BALANCES, params).rowcount
-        return Forgotten(rows, entries, kept, released, _rename_to_others(connection, alias))
+        counterparts = _rename_to_others(connection, alias)
+        shown = connection.execute(_SHOWN, params).rowcount
+        return Forgotten(rows, entries, kept, released, counterparts, shown)
 
 
 def _lock(connection: sa.Connection, params: dict[str, Any]) -> None:

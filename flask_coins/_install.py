@@ -25,7 +25,7 @@ from flask import Flask, appcontext_pushed, current_app, request_started
 
 from ._copies import COPY_ID, Copy, Folder, environment, holds_copy, lost_copy
 from ._logs import fields
-from ._models import CORE, OWN_COLUMNS, balances, budgets, holds, log
+from ._models import CORE, OWN_COLUMNS, balances, budgets, hidden, holds, log
 from .errors import CoinsError
 
 _BIND = "coins_bind"
@@ -35,8 +35,9 @@ CURES = {
     "coin_balance": _RENAME,
     "coin_hold": _RENAME,
     "coin_budget": _RENAME,
+    "coin_hidden": _RENAME,
 }
-TABLES = (balances, log, holds, budgets)
+TABLES = (balances, log, holds, budgets, hidden)
 _VERSIONS = ["version_num"]
 
 

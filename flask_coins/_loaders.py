@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Loaders:
     eligible: Callable[[str, str], bool] | None = None
     words: Callable[[str, str | None], Any] | None = None
     """How the host names a reason, with its subject."""
+    user_names: Callable[[list[str]], Mapping[Any, Any]] | None = None
+    """The names to show for a list of ids."""
     is_admin: Callable[[], bool] = lambda: False
     """Whether the current user may see and do everything; nobody may, until the host says so."""
     recipient: Callable[[str], Any] | None = None

@@ -25,6 +25,7 @@ OWN_COLUMNS = {
     "coin_log": {"user_id", "amount", "balance_after", "once_key"},
     "coin_hold": {"user_id", "amount", "status", "expires_at"},
     "coin_budget": {"reason", "period", "minted"},
+    "coin_hidden": {"user_id", "created_at"},
 }
 """By these our tables are told from others of the same name."""
 
@@ -203,10 +204,22 @@ class CoinBudget(Base):
     )
 
 
+class CoinHidden(Base):
+    """A user who is left out of every leaderboard."""
+
+    __tablename__ = "coin_hidden"
+
+    user_id: Mapped[str] = mapped_column(_text(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.PrimaryKeyConstraint("user_id", name=conv("pk_coin_hidden")),)
+
+
 log: sa.Table = CoinEntry.__table__  # type: ignore[assignment]
 balances: sa.Table = CoinBalance.__table__  # type: ignore[assignment]
 holds: sa.Table = CoinHold.__table__  # type: ignore[assignment]
 budgets: sa.Table = CoinBudget.__table__  # type: ignore[assignment]
+hidden: sa.Table = CoinHidden.__table__  # type: ignore[assignment]
 
 
 def copy_tables(metadata: sa.MetaData) -> sa.Table:
@@ -216,7 +229,7 @@ def copy_tables(metadata: sa.MetaData) -> sa.Table:
     ours and still loads after Flask-Coins has been uninstalled. They stand in the default schema,
     and take the place of what ``db.reflect()`` has read of our own tables.
     """
-    for table in (balances, holds, budgets):
+    for table in (balances, holds, budgets, hidden):
         _copied(table, metadata)
     return _copied(log, metadata)
 

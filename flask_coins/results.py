@@ -130,6 +130,19 @@ class Streak:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody stands on a leaderboard."""
+
+    rank: int
+    """From 1; those with the same score share one, and the next is as many lower."""
+    user_id: str
+    score: int
+    """Coins that were paid, less what was taken back of them; above 0."""
+    name: str | None = None
+    """From the ``user_names_loader``; None: it gave none, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reward:
     """One reward of the catalogue, as it stands for one user."""
 

@@ -213,6 +213,7 @@ def test_the_command_says_what_it_did_and_not_what_became_of_whom(
         ["holds", "3"],
         ["released", "1"],
         ["counterparts", "3"],
+        ["hidden", "0"],
     ]
     assert WHO not in dump(db)
     assert "forgotten:" not in result.output

@@ -28,6 +28,7 @@ from .hosts import Host
 LANDED = {
     "coins_0001_create_the_coin_tables.py": "621b081ce03863122a0e1f5c59a3b0f6da936c3549a57fbf291d29263d73c222",
     "coins_0002_holds_budgets_and_transfers.py": "c6460b9d5bf8c834c66a6d848345d7bf36ef299924007033fb4cd76a103c08e2",
+    "coins_0003_hide_users_from_leaderboards.py": "338e27de544020acb0d23d264c7aeb8521fa5498d93444eb10c021e34825bb31",
 }
 """A revision that has landed is in hosts' histories: to change it, add another."""
 
