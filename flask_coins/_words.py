@@ -6,7 +6,7 @@ they can be collected for the catalogs. Each function is a global of the templat
 
 from __future__ import annotations
 
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from flask import Flask, current_app
@@ -57,6 +57,19 @@ def units(number: int, currency: str = "coins") -> str:
     if currency == "coins":
         return plural("%(num)s coin", "%(num)s coins", number)
     return text("%(num)s %(currency)s", num=amount(number), currency=text(currency))
+
+
+def duration(length: timedelta) -> str:
+    """How long, from days down to seconds: ``2 days``, ``1 hour 30 minutes``."""
+    hours, seconds = divmod(length.seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    parts = [
+        (length.days, plural("%(num)s day", "%(num)s days", length.days)),
+        (hours, plural("%(num)s hour", "%(num)s hours", hours)),
+        (minutes, plural("%(num)s minute", "%(num)s minutes", minutes)),
+        (seconds, plural("%(num)s second", "%(num)s seconds", seconds)),
+    ]
+    return " ".join(said for number, said in parts if number) or parts[-1][1]
 
 
 def day(moment: datetime, zone: tzinfo) -> str:
@@ -116,7 +129,7 @@ def direction() -> str:
 
 
 _TOLD = (
-    *(text, plural, amount, units, reason, language, direction),
+    *(text, plural, amount, units, duration, reason, language, direction),
     *(day, time, clock, date_of, short_date_of, month_of, weekday_of),
 )
 

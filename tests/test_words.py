@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,7 +20,8 @@ from flask import Flask, render_template, render_template_string
 from flask_sqlalchemy import SQLAlchemy
 from jinja2 import nodes
 
-from flask_coins import Coins, InvalidInput, _words
+from flask_coins import Coins, InvalidInput, Reward, _words, award_once
+from flask_coins.blueprint._how_often import how_often
 
 from . import catalogs
 from .apps import create_app
@@ -79,6 +80,9 @@ def catalog_of_the_host(folder: Path, language: str, text: str) -> None:
         (lambda: _words.units(-1), "-1 coin"),
         (lambda: _words.units(0), "0 coins"),
         (lambda: _words.units(5, "gems"), "5 gems"),
+        (lambda: _words.duration(timedelta(days=1, hours=2)), "1 day 2 hours"),
+        (lambda: _words.duration(timedelta(minutes=1, seconds=30)), "1 minute 30 seconds"),
+        (lambda: _words.duration(timedelta(0)), "0 seconds"),
         (lambda: _words.day(MOMENT, AUCKLAND), "23 November 2026"),
         (lambda: _words.time(MOMENT, AUCKLAND), "23 November 2026, 12:05"),
         (lambda: _words.clock(MOMENT, AUCKLAND), "12:05"),
@@ -144,6 +148,13 @@ def test_a_language_of_which_there_is_nothing_is_all_english(speak: Speak) -> No
 def test_another_english_keeps_its_formats(speak: Speak) -> None:
     speak("en_US")
     assert (_words.language(), _words.date_of(DAY)) == ("en-US", "November 22, 2026")
+
+
+def test_a_cooldown_is_told_in_words(speak: Speak) -> None:
+    speak("de")
+    rule = award_once(5, "quest", timedelta(days=2, hours=1), limit=3)
+    reward = Reward("quest", 5, "coins", str(rule.window), 3, None, "open")
+    assert how_often(reward) == "Bis zu 3 Mal je 2 Tage 1 Stunde"
 
 
 def test_pages_say_which_language_they_are_in(speak: Speak) -> None:
@@ -272,10 +283,11 @@ class TestOneLanguage:
 
     def test_its_placeholders_are_those_of_the_message(self, path: Path) -> None:
         for message in (each for each in catalogs.read(path) if each.id):
-            wanted = placeholders(message.id)
-            forms = message.string if isinstance(message.string, tuple) else (message.string,)
-            for form in forms:
-                assert placeholders(form) == wanted, message.id
+            wanted, is_plural = placeholders(message.id), isinstance(message.string, tuple)
+            # "Once a day" says its number in words.
+            spoken = {"%(num)s"} if is_plural else set()
+            for form in message.string if is_plural else [message.string]:
+                assert placeholders(form) <= wanted <= placeholders(form) | spoken, message.id
 
     def test_it_is_compiled_as_it_is(self, path: Path) -> None:
         with path.with_suffix(".mo").open("rb") as file:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 from .. import _words
 from ..results import Reward
 
+_TIMEDELTA = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)")
 _BY_CALENDAR = {
     "hour": lambda n: _words.plural("Once an hour", "Up to %(num)s times an hour", n),
     "day": lambda n: _words.plural("Once a day", "Up to %(num)s times a day", n),
@@ -24,5 +28,15 @@ def how_often(reward: Reward) -> str:
     if kind in _BY_CALENDAR:
         return _BY_CALENDAR[kind](reward.limit)
     return _words.plural(
-        "Once in %(time)s", "Up to %(num)s times in %(time)s", reward.limit, time=rest
+        "Once in %(time)s", "Up to %(num)s times in %(time)s", reward.limit, time=_length(rest)
     )
+
+
+def _length(written: str) -> str:
+    """A timedelta, as Python writes it, in words."""
+    found = _TIMEDELTA.match(written)
+    if not found:
+        return written
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return _words.duration(length)
