@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -54,17 +54,22 @@ def around(state: State, of: Board, user_id: str, each_side: int) -> list[Place]
     return BoardReader(state.table).around(state.session, of, user_id, each_side)
 
 
-def named(state: State, *lists: list[Place]) -> list[list[Place]]:
-    """The lists with the names that the host's ``user_names_loader`` gives, in one call for all."""
-    loader, ids = state.loaders.user_names, {it.user_id for places in lists for it in places}
-    if loader is None or not ids:
-        return list(lists)
-    names = loader(sorted(ids))
-    if not isinstance(names, Mapping):
+def names(state: State, user_ids: Iterable[str]) -> dict[str, str]:
+    """The names that the host's ``user_names_loader`` gives, by id, in one call; some have none."""
+    loader, asked = state.loaders.user_names, sorted(set(user_ids))
+    if loader is None or not asked:
+        return {}
+    found = loader(asked)
+    if not isinstance(found, Mapping):
         raise InvalidInput(
-            f"A user_names_loader answers a dict of ids and names, not {_checks.shown(names)}."
+            f"A user_names_loader answers a dict of ids and names, not {_checks.shown(found)}."
         )
-    known = {str(key): str(name) for key, name in names.items() if name is not None}
+    return {str(key): str(name) for key, name in found.items() if name is not None}
+
+
+def named(state: State, *lists: list[Place]) -> list[list[Place]]:
+    """The lists with the names that the host gives, in one call for all."""
+    known = names(state, (it.user_id for places in lists for it in places))
     return [[replace(it, name=known.get(it.user_id)) for it in places] for places in lists]
 
 

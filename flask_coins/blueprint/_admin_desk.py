@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, abort, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from .. import _checks, _words
+from .. import _checks, _leaderboard, _words
 from .._admin_reads import AdminReader
 from .._models import MAX_AMOUNT
 from .._state import State
@@ -43,9 +43,7 @@ class Desk:
 
     def names(self, user_ids: Iterable[str]) -> dict[str, str]:
         """The names that the host gives, by id; whoever has none is left out."""
-        loader, asked = getattr(self.state.loaders, "user_names", None), sorted(set(user_ids))
-        found = loader(asked) if loader and asked else {}
-        return {str(key): str(name) for key, name in found.items() if name is not None}
+        return _leaderboard.names(self.state, user_ids)
 
     def page(self, template: str, **values: Any) -> str:
         """A page of the folder ``coins/admin``."""

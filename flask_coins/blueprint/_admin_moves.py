@@ -213,6 +213,8 @@ def _steps(kind: type[Move]) -> Any:
             return _page(move, move.name, secrets.token_urlsafe(12))
         key = request.form.get("key", "")
         try:
+            if not key:
+                raise IdempotencyConflict
             details = _details(desk)
             if "confirmed" not in request.form:
                 return _page(move, "confirm", key, effects=_affordable(move.effects()))
