@@ -1,7 +1,7 @@
 """Shop, hints and hit points
 
 Revision ID: 8a41c6e07d35
-Revises: coins_0002_56709d3b
+Revises: coins_0003_74358e0d
 Create Date: 2026-11-26 18:33:10.482107
 
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 # revision identifiers, used by Alembic.
 revision = "8a41c6e07d35"
-down_revision = "coins_0002_56709d3b"
+down_revision = "coins_0003_74358e0d"
 branch_labels = None
 depends_on = None
 
