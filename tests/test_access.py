@@ -33,6 +33,8 @@ ROUTES: dict[str, tuple[str, str]] = {
     "api_balance": (USERS, "/coins/api/balance"),
     "api_history": (USERS, "/coins/api/history"),
     "api_rewards": (USERS, "/coins/api/rewards"),
+    "api_leaderboard": (USERS, "/coins/api/leaderboard"),
+    "api_leaderboard_hidden": (USERS, "/coins/api/leaderboard/hidden"),
     "api_prices": (USERS, "/coins/api/prices"),
     "api_spend": (USERS, "/coins/api/spend"),
     "api_transfer": (USERS, "/coins/api/transfer"),

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from .._state import State, current_state
-from . import _api_moves, _api_reads, _openapi
+from . import _api_board, _api_moves, _api_reads, _openapi
 
 
 class Route(NamedTuple):
@@ -45,6 +45,10 @@ ROUTES = {
     "balance": Route("api_balance", {"GET": _api_reads.balance}),
     "history": Route("api_history", {"GET": _api_reads.history}),
     "rewards": Route("api_rewards", {"GET": _api_reads.rewards}),
+    "leaderboard": Route("api_leaderboard", {"GET": _api_board.leaderboard}),
+    "leaderboard/hidden": Route(
+        "api_leaderboard_hidden", {"PUT": _api_board.hide, "DELETE": _api_board.show}
+    ),
     "prices": Route("api_prices", {"GET": _api_moves.prices}, _api_moves.has_prices),
     "spend": Route("api_spend", {"POST": _api_moves.spend}, _api_moves.has_prices),
     "transfer": Route("api_transfer", {"POST": _api_moves.transfer}, _api_moves.has_recipients),

@@ -33,6 +33,11 @@ def _read(schema: str, summary: str, *parameters: dict[str, Any]) -> dict[str, A
     }
 
 
+def _switch(name: str, summary: str) -> dict[str, Any]:
+    answers = {"204": {"description": summary}, **_problems("403")}
+    return {"operationId": name, "summary": summary, "responses": answers}
+
+
 def _move(schema: str, name: str, summary: str) -> dict[str, Any]:
     """An operation that moves coins once for each key."""
     replayed = {"schema": {"const": "true"}, "description": "The key was used before: as then."}
@@ -58,6 +63,8 @@ KEY = {
 }
 _CURRENCY = _parameter("currency", CURRENCY | {"default": "coins"}, "Which coins.")
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}
+
+_WINDOW = {"enum": ["day", "week", "month", "all"], "default": "week"}
 
 _BALANCE = _read("Balance", "What the user has.", _CURRENCY)
 _BALANCE["parameters"] += [
@@ -99,6 +106,19 @@ PATHS: dict[str, dict[str, Any]] = {
         )
     },
     "rewards": {"get": _read("Rewards", "Each reward of the app as it stands for the user.")},
+    "leaderboard": {
+        "get": _read(
+            "Leaderboard",
+            "Who leads, where the user stands, and who is near.",
+            _parameter("window", _WINDOW, "Since when."),
+            _parameter("limit", _LIMIT | {"default": 10}, "How many places."),
+            _CURRENCY,
+        )
+    },
+    "leaderboard/hidden": {
+        "put": _switch("hide", "Leave the user out of every leaderboard."),
+        "delete": _switch("show", "Show the user on leaderboards again."),
+    },
     "prices": {"get": _read("Prices", "What can be bought.")},
     "spend": {"post": _move("Purchase", "spend", "Buy what has a price.")},
     "transfer": {"post": _move("Transfer", "transfer", "Send coins to somebody.")},

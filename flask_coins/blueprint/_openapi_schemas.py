@@ -89,6 +89,25 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Rewards": object_of({"rewards": list_of(ref("Reward"))}),
+    "Place": object_of(
+        {
+            "rank": {"type": "integer", "minimum": 1, "description": "The same for equal scores."},
+            "score": _PRICE | {"description": "Coins that were paid and not taken back."},
+            "name": {"type": ["string", "null"], "description": "Null where the app gives none."},
+            "me": {"type": "boolean", "description": "Whether it is the user's own."},
+        }
+    ),
+    "Leaderboard": object_of(
+        {
+            "window": {"enum": ["day", "week", "month", "all"]},
+            "currency": CURRENCY,
+            "places": list_of(ref("Place")),
+            "mine": or_null(ref("Place")) | {"description": "Null without a score, or if hidden."},
+            "neighbours": list_of(ref("Place"))
+            | {"description": "The user's own, and those near."},
+            "hidden": {"type": "boolean", "description": "Whether the user is left out."},
+        }
+    ),
     "Price": object_of({"reason": _REASON, "amount": _PRICE, "currency": CURRENCY}),
     "Prices": object_of({"prices": list_of(ref("Price"))}),
     "Purchase": object_of(
