@@ -19,11 +19,26 @@ from .errors import (
     MissingTablesError,
     NoUserError,
 )
-from .results import Entry, Hold, Outcome, Place, Receipt, Reward, Streak
+from .results import (
+    BudgetUse,
+    Concentration,
+    DayFlows,
+    Entry,
+    Flows,
+    Hold,
+    Outcome,
+    Place,
+    ReasonFlows,
+    Receipt,
+    Reward,
+    Stats,
+    Streak,
+)
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "BudgetUse",
     "CoinBalance",
     "CoinBudget",
     "CoinEntry",
@@ -33,7 +48,10 @@ __all__ = [
     "CoinsError",
     "CoinsRetry",
     "CoinsWarning",
+    "Concentration",
+    "DayFlows",
     "Entry",
+    "Flows",
     "Hold",
     "HoldClosed",
     "HoldExpired",
@@ -46,8 +64,10 @@ __all__ = [
     "NoUserError",
     "Outcome",
     "Place",
+    "ReasonFlows",
     "Receipt",
     "Reward",
+    "Stats",
     "Streak",
     "award",
     "award_once",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import _leaderboard
+from . import _leaderboard, _stats
 from ._state import current_state
-from .results import Place
+from .results import Place, Stats
 from .windows import Window
 
 
 class Economy:
-    """Leaderboards. A board is one for all, so its windows go by ``COINS_TIMEZONE``.
+    """Leaderboards and figures. A board is one for all, so its windows go by ``COINS_TIMEZONE``.
 
     A score is what was paid in the window, less what was taken back of that, whenever it was. Users
     who have none, are hidden or were erased have no place.
@@ -80,3 +80,19 @@ class Economy:
         """Whether ``user``, or the current user, is left out of leaderboards. Raises as :meth:`rank`."""
         state = current_state()
         return _leaderboard.is_hidden(state, state.user_id(user))
+
+    def stats(
+        self,
+        since: datetime | date | None = None,
+        until: datetime | date | None = None,
+        *,
+        currency: str = "coins",
+    ) -> Stats:
+        """The figures of the economy: what moved from ``since`` to ``until``, and what is there now.
+
+        Both are aware datetimes, of which ``until`` lies behind the period, or dates of the calendar
+        of ``COINS_TIMEZONE``, which are whole days and both in it; None: no bound. Amounts are in
+        units of ``currency``. Raises :class:`~flask_coins.InvalidInput` for an argument that cannot
+        be. It is for the eyes of those who look after the app: names of users are in it.
+        """
+        return _stats.stats(current_state(), since, until, currency)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 
@@ -140,6 +140,100 @@ class Place:
     """Coins that were paid, less what was taken back of them; above 0."""
     name: str | None = None
     """From the ``user_names_loader``; None: it gave none, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """How many coins moved, and how; all figures are above or equal to 0."""
+
+    minted: int = 0
+    """Paid."""
+    burned: int = 0
+    """Spent, captured holds too."""
+    taken_back: int = 0
+    """Of payments, by reversals."""
+    given_back: int = 0
+    """Of spends, by reversals."""
+    transferred: int = 0
+    """Sent from user to user; transfers that were taken back are not taken off."""
+
+    @property
+    def net(self) -> int:
+        """By how much the coins in circulation grew; below 0 they became fewer."""
+        return self.minted - self.taken_back - self.burned + self.given_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayFlows(Flows):
+    """What moved on one day."""
+
+    day: date
+    """Of the calendar of ``COINS_TIMEZONE``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonFlows(Flows):
+    """What moved for one reason; reversals count for the reason of what they reverse."""
+
+    reason: str
+    payments: int
+    """How many entries minted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """How unevenly the coins are spread over those who have any."""
+
+    gini: float
+    """The Gini coefficient of their balances: 0 where all have the same, near 1 where one has all."""
+    top_1_percent: float
+    """The part of all coins, 0 to 1, that the richest hundredth holds, rounded up to one holder."""
+    top_10: float
+    """The part that the ten richest hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """What a budget of the app has paid in its present window."""
+
+    reason: str | None
+    """None: all reasons together."""
+    window: str
+    """Spelled out, such as ``"day"``."""
+    minted: int
+    most: int
+    start: datetime
+    """Aware UTC; and so is ``end``."""
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The figures of an economy, in units of one currency: what moved in a period, and what is."""
+
+    currency: str
+    since: datetime | None
+    """Aware UTC: the first instant of the period; None: from the beginning."""
+    until: datetime | None
+    """Aware UTC: the first instant behind it; None: it has no end."""
+    total: Flows
+    """What moved in the period."""
+    days: tuple[DayFlows, ...]
+    """The same by day, in order; days on which nothing moved are left out."""
+    reasons: tuple[ReasonFlows, ...]
+    """The same by reason, without transfers: the hundred that moved most, the largest first."""
+    top_earners: tuple[Place, ...]
+    """The ten who were paid most in the period, also those who are hidden from leaderboards."""
+    in_circulation: int
+    """The sum of all balances now."""
+    held: int
+    """What of that open holds set aside."""
+    holders: int
+    """How many users have any."""
+    concentration: Concentration | None
+    """None where nobody has any."""
+    budgets: tuple[BudgetUse, ...]
+    """The app's budgets that are open now."""
 
 
 @dataclass(frozen=True, slots=True)
