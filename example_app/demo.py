@@ -109,7 +109,8 @@ class School:
     def visits(self, person: Person) -> Iterator[tuple[datetime, Person]]:
         """When ``person`` comes. The learner of the demo has not been here today."""
         zone, today = as_zone(person.zone), self.now.astimezone(as_zone(person.zone)).date()
-        begun = today - WEEKS * 7 * DAY + self.random.randrange(14) * DAY
+        late = 0 if person.name == LEARNER else self.random.randrange(14)
+        begun = today - (WEEKS * 7 - late) * DAY
         for ago in range((today - begun).days, -1, -1):
             minutes = self.random.randrange(7 * 60, 21 * 60)
             at = datetime.combine(today - ago * DAY, time(*divmod(minutes, 60)), zone)
@@ -138,23 +139,23 @@ class School:
         user.goal = person.goal
         db.session.flush()
         if self.users:
-            pay_inviter(user, self.random.choice(list(self.users.values())).invite_code)
+            pay_inviter(user, self.random.choice(list(self.users.values())[:3]).invite_code)
         self.users[person.name] = user
         return user
 
     def answer(self, user: User) -> None:
-        """Mostly the next question, mostly right; a hint now and then."""
+        """A new question now and then, else practice; mostly right, and seldom with a hint."""
         left = self.left.setdefault(user.name, list(self.questions))
-        question = self.random.choice(
-            left[:1] if left and self.random.random() < 0.6 else self.questions
-        )
-        if question in left and self.random.random() < 0.05:
+        known = [question for question in self.questions if question not in left]
+        is_new = not known or (left and self.random.random() < 0.2)
+        question = left[0] if is_new else self.random.choice(known)
+        if is_new and self.random.random() < 0.15:
             self.ask_for_hint(user, question)
         if self.random.random() < 0.15:
             rewards.answer(user, question, "I do not know")
             return
         rewards.answer(user, question, question.answer)
-        if question in left:
+        if is_new:
             left.remove(question)
 
     def ask_for_hint(self, user: User, question: Question) -> None:
@@ -165,7 +166,7 @@ class School:
 
     def collect(self, user: User) -> None:
         """Both goals, where they are reached."""
-        if user.correct_today() >= rewards.TIERS[user.goal].answers:
+        if user.correct_today() >= rewards.tier_of(user).answers:
             rewards.complete_daily_goal(user)
         if user.correct_this_week() >= rewards.WEEKLY_ANSWERS:
             rewards.WEEKLY_GOAL.pay(user)

@@ -1,7 +1,7 @@
 """What there is to earn today, for the start page."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import url_for
@@ -11,7 +11,7 @@ from flask_coins import Reward
 
 from .extensions import coins, db
 from .models import Boss, Paragraph, User, Variant
-from .rewards import TIERS, WEEKLY_ANSWERS, defeated_this_week
+from .rewards import WEEKLY_ANSWERS, defeated_this_week, tier_of
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,25 @@ class Quest:
     """Where the reward is collected, if it is not paid by itself."""
 
     @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.wanted is not None and self.done >= self.wanted
+
+    @property
     def is_ready(self) -> bool:
         """Whether its coins wait to be collected."""
-        reached = self.wanted is not None and self.done >= self.wanted
-        return reached and self.action is not None and self.reward.state == "open"
+        return self.is_done and self.action is not None and self.reward.state == "open"
 
 
 def quests(user: User) -> list[Quest]:
     """All of them, in the order of the page."""
-    rewards = {each.reason: each for each in coins.status(user) if is_for(user, each)}
+    rewards = {each.reason: each for each in coins.status(user)}
     return [*goals(user, rewards), *lessons(user, rewards)]
-
-
-def is_for(user: User, reward: Reward) -> bool:
-    """Whether ``reward`` is one of ``user``'s: of the daily goals only the chosen tier."""
-    return reward.reason != "daily_goal" or reward.amount == TIERS[user.goal].coins
 
 
 def goals(user: User, rewards: dict[str, Reward]) -> Iterator[Quest]:
     """The quests that close when they are paid, and open again."""
-    wanted, page = TIERS[user.goal].answers, url_for("goals.index")
+    tier, page = tier_of(user), url_for("goals.index")
     yield Quest(
         rewards["daily_login"],
         icon="flame",
@@ -59,12 +58,12 @@ def goals(user: User, rewards: dict[str, Reward]) -> Iterator[Quest]:
         action=url_for("home.check_in"),
     )
     yield Quest(
-        rewards["daily_goal"],
+        replace(rewards["daily_goal"], amount=tier.coins),
         icon="target",
         text=f"Right answers today, for your {user.goal} goal.",
         href=page,
-        done=min(user.correct_today(), wanted),
-        wanted=wanted,
+        done=min(user.correct_today(), tier.answers),
+        wanted=tier.answers,
         action=url_for("goals.complete_daily"),
     )
     yield Quest(

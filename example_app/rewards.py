@@ -7,6 +7,7 @@ A rule is a value. ``@RULE`` above a view pays after the view has succeeded and 
 from dataclasses import dataclass
 from typing import Any
 
+from flask_login import current_user
 from sqlalchemy import select
 
 from flask_coins import CoinEntry, award_once, charge, redirected
@@ -35,7 +36,8 @@ WEEKLY_ANSWERS = 10
 XP = {"daily_activity": 5, "correct_answer": 2}
 
 DAILY_LOGIN = award_once(10, "daily_login", "day")
-DAILY_GOAL = {name: award_once(tier.coins, "daily_goal", "day") for name, tier in TIERS.items()}
+# One reward, whichever tier is chosen: so of the three at most one is paid in a day.
+DAILY_GOAL = award_once(lambda _: tier_of(current_user).coins, "daily_goal", "day")
 WEEKLY_GOAL = award_once(50, "weekly_goal", "week")
 PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
 BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", when=redirected)
@@ -66,10 +68,16 @@ def daily_activity(user: User) -> None:
         user.give_xp(XP["daily_activity"])
 
 
+def tier_of(user: User) -> Tier:
+    """The daily goal that ``user`` has chosen."""
+    return TIERS[user.goal]
+
+
 def complete_daily_goal(user: User) -> None:
     """Pay the tier that the user has chosen, once a day for all tiers, and its XP with it."""
-    if DAILY_GOAL[user.goal].pay(user):
-        user.give_xp(TIERS[user.goal].xp)
+    tier = tier_of(user)
+    if DAILY_GOAL.pay(user, amount=tier.coins):
+        user.give_xp(tier.xp)
 
 
 def answer(user: User, question: Question, given: str) -> bool:

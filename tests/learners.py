@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +59,23 @@ def paid(app: Flask, name: str = "ada") -> Counter[str]:
             total[entry.reason] += entry.amount
         assert coins.balance(user(app, name)) == total.total()
         return total
+
+
+def balance(app: Flask, name: str = "ada") -> int:
+    with app.app_context():
+        return coins.balance(user(app, name))
+
+
+def earn(app: Flask, name: str, amount: int) -> None:
+    """Give a learner some coins to begin with."""
+    with app.app_context():
+        coins.award(user(app, name), amount, "start")
+        db.session.commit()
+
+
+def shown(page: str) -> str:
+    """The words of a page, one space between any two."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 def right_answers(app: Flask) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from example_app.views import wording
 from flask_coins.testing import travel
 
 from . import learners
-from .learners import DAY, NOON, WEEK, answer, first_id, paid, right_answers, sign_up, user
+from .learners import DAY, NOON, WEEK, answer, first_id, paid, right_answers, shown, sign_up, user
 
 CHOOSE_A_ZONE = "Choose a time zone from the list, such as Europe/Berlin."
 NOT_PAID = "Your account is not paid in coins."
@@ -31,11 +31,6 @@ def app() -> Iterator[Flask]:
 @pytest.fixture
 def ada(app: Flask) -> FlaskClient:
     return sign_up(app, "ada")
-
-
-def shown(page: str) -> str:
-    """The words of a page, one space between any two."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 def quest(page: str, name: str) -> str:
@@ -71,7 +66,7 @@ def test_the_next_page_tells_what_was_paid_and_what_was_not(app: Flask, ada: Fla
     paid = ada.post("/goals/daily")
     assert paid.headers["Coins-Awarded"] == "daily_goal;amount=15;balance=25"
     again = ada.post("/goals/daily", follow_redirects=True).text
-    assert "Daily goal is paid; again from Thu 04 Jun 2026, 00:00." in again
+    assert "Daily goal is paid; again from Thu 04 Jun, 00:00." in again
 
 
 @pytest.mark.parametrize(
@@ -152,19 +147,19 @@ def test_the_api_keeps_its_own_errors(ada: FlaskClient) -> None:
 def test_achievements_say_what_they_count(ada: FlaskClient) -> None:
     page = shown(ada.get("/").text)
     for words in (
-        "First steps (1 correct answer)",
-        "Hundred answers (100 correct answers)",
-        "A whole week (7 days in a row)",
-        "Scholar (500 XP)",
+        "First steps 1 correct answer",
+        "Hundred answers 100 correct answers",
+        "A whole week 7 days in a row",
+        "Scholar 500 XP",
     ):
-        assert f"· {words}" in page
+        assert f"Not yet: {words}" in page
     answer(ada, 1)
-    assert "✓ First steps (1 correct answer)" in shown(ada.get("/").text)
+    assert "Reached: First steps 1 correct answer" in shown(ada.get("/").text)
 
 
 def test_a_quest_says_what_it_pays_and_how_far_it_is(ada: FlaskClient) -> None:
     page = ada.get("/").text
-    assert quest(page, "Daily login").endswith("10 coins ✓ paid again Thu 04 Jun 2026, 00:00")
+    assert quest(page, "Daily login").endswith("10 coins ✓ paid again Thu 04 Jun, 00:00")
     assert quest(page, "Weekly goal").endswith("0 / 10 50 coins")
     assert quest(page, "Exam variant cleared").endswith("0 / 7 30 coins")
     assert quest(page, "Paragraph read to the end").endswith("0 / 5 5 coins")
@@ -175,11 +170,11 @@ def test_a_quest_says_what_it_pays_and_how_far_it_is(ada: FlaskClient) -> None:
 
 
 def test_a_goal_shows_no_more_answers_than_it_wants(ada: FlaskClient) -> None:
-    assert "0 of 1 correct answer " in shown(ada.get("/goals/").text)
+    assert "1 correct answer 0 / 1 " in shown(ada.get("/goals/").text)
     answer(ada, 11)
     page = shown(ada.get("/goals/").text)
-    assert "1 of 1 correct answer " in page
-    assert "10 of 10 correct answers " in page
+    assert "1 correct answer 1 / 1 " in page
+    assert "10 correct answers 10 / 10 " in page
 
 
 def test_a_collected_goal_can_be_collected_again_when_it_says_so(ada: FlaskClient) -> None:
@@ -189,8 +184,8 @@ def test_a_collected_goal_can_be_collected_again_when_it_says_so(ada: FlaskClien
     ada.post("/goals/weekly")
     page = ada.get("/goals/").text
     assert "Collect</button>" not in page
-    assert "✓ collected, again Thu 04 Jun 2026, 00:00" in shown(page)
-    assert "✓ collected, again Mon 08 Jun 2026, 00:00" in shown(page)
+    assert "✓ collected, again Thu 04 Jun, 00:00" in shown(page)
+    assert "✓ collected, again Mon 08 Jun, 00:00" in shown(page)
     with travel(ada.application, NOON + DAY):
         assert ada.get("/goals/").text.count("Collect</button>") == 1
 
@@ -232,9 +227,9 @@ def test_exams_show_how_much_of_them_is_done(app: Flask, ada: FlaskClient) -> No
     clear_first_variant(ada)
     page = shown(ada.get("/exams/").text)
     assert "math9: Variant 1 3 / 3 ✓ cleared" in page
-    assert "math9: Variant 2 1 / 3 1 of 3 answered" in page
-    assert "math9: Variant 3 0 / 3 0 of 3 answered" in page
-    assert "Variant 1 0 / 3 0 of 3 answered" in shown(sign_up(app, "bob").get("/exams/").text)
+    assert "math9: Variant 2 1 / 3" in page
+    assert "math9: Variant 3 0 / 3" in page
+    assert "Variant 1 0 / 3" in shown(sign_up(app, "bob").get("/exams/").text)
 
 
 @pytest.mark.parametrize("zone", ["Mars/Crater", "+zz", "+99:99", "x\0y"])

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from ..extensions import coins, db
-from ..rewards import TIERS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal
+from ..rewards import TIERS, WEEKLY_ANSWERS, WEEKLY_GOAL, complete_daily_goal, tier_of
 
 bp = Blueprint("goals", __name__, url_prefix="/goals")
 
@@ -39,7 +39,7 @@ def choose() -> ResponseReturnValue:
 @login_required
 def complete_daily() -> ResponseReturnValue:
     """The direct call, before the view's own commit: the XP ride on the coins."""
-    if current_user.correct_today() < TIERS[current_user.goal].answers:
+    if current_user.correct_today() < tier_of(current_user).answers:
         abort(409, "You are not there yet.")
     complete_daily_goal(current_user)
     db.session.commit()

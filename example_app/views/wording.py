@@ -67,7 +67,7 @@ def all_names(model: type) -> dict[int, str]:
 
 def local_time(moment: datetime) -> str:
     """A moment on the user's own clock."""
-    return moment.astimezone(as_zone(current_user.zone)).strftime("%a %d %b %Y, %H:%M")
+    return moment.astimezone(as_zone(current_user.zone)).strftime("%a %d %b, %H:%M")
 
 
 def measured(number: int, measure: str) -> str:

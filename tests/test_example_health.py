@@ -1,0 +1,27 @@
+"""What the example answers to those who watch it, and what every answer of it forbids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from example_app import create_app
+from example_app.replay import CONFIG
+
+
+def test_it_is_well_while_the_database_answers() -> None:
+    response = create_app(CONFIG).test_client().get("/healthz")
+    assert (response.status_code, response.json) == (200, {"status": "ok", "database": "answers"})
+
+
+def test_it_is_unwell_without_its_database(tmp_path: Path) -> None:
+    config = {**CONFIG, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path}/none/app.sqlite3"}
+    response = create_app(config).test_client().get("/healthz")
+    assert response.status_code == 503
+    assert response.json == {"status": "unavailable", "database": "does not answer"}
+
+
+def test_every_answer_restricts_what_a_browser_may_load() -> None:
+    client = create_app(CONFIG).test_client()
+    for path in ("/healthz", "/login", "/static/app.js", "/coins/api/balance"):
+        policy = client.get(path).headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'self';")
