@@ -1,5 +1,6 @@
 """Who is logged in, and what Flask-Coins wants to know about them."""
 
+from collections.abc import Iterable
 from datetime import tzinfo
 
 from flask import Flask
@@ -32,6 +33,14 @@ def may_earn(user_id: str, reason: str) -> bool:
     """Staff, whose accounts do not hold this permission, test the lessons without pay."""
     user = load_user(user_id)
     return user is not None and user.may("earn_coins")
+
+
+@coins.user_names_loader
+def names_of(user_ids: Iterable[str]) -> dict[str, str]:
+    """What the leaderboard and the admin pages call learners."""
+    ids = [int(user_id) for user_id in user_ids if user_id.isdecimal()]
+    query = select(User.id, User.name).where(User.id.in_(ids))
+    return {str(user_id): name for user_id, name in db.session.execute(query)}
 
 
 @coins.admin_check
