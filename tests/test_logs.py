@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,12 @@ def test_every_record_has_fields() -> None:
     assert len(found) >= 9
     for place, call in found.items():
         assert "extra" in {keyword.arg for keyword in call.keywords}, place
+
+
+def test_every_event_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "watching.md").read_text(encoding="utf-8")
+    package = Path(flask_coins.__file__).parent
+    written = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    events = set(re.findall(r'(?:fields|_told_of)\([^()"]*"(\w+)"', written))
+    assert len(events) >= 9
+    assert [event for event in events if f"`{event}`" not in page] == []

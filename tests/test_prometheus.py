@@ -211,6 +211,16 @@ def test_a_watcher_that_fails_costs_no_payment(
     assert [record.coins_event for record in caplog.records] == ["watcher_failed"]  # type: ignore[attr-defined]
 
 
+def test_every_metric_is_in_the_docs(app: Flask, registry: CollectorRegistry) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "watching.md").read_text(encoding="utf-8")
+    names = [
+        metric.name if metric.type == "histogram" else f"{metric.name}_total"
+        for metric in registry.collect()
+    ]
+    assert len(names) == 6
+    assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
 WORKER = """
 import sys
 from flask import Flask
