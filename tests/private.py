@@ -1,4 +1,10 @@
-"""Servers of a test's own, in a temporary folder and on a free port: to be stopped and killed at will."""
+"""Servers of a test's own, in a temporary folder and on a free port: to be stopped and killed at will.
+
+    python -m tests.private COMMAND ...
+
+runs a command that finds a PostgreSQL and a MariaDB by ``COINS_TEST_POSTGRESQL`` and
+``COINS_TEST_MARIADB``; what of these is not set is started for it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +165,10 @@ class MariaDB(Server):
 
     user = "mysql"
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(self, folder: Path, *options: str, fsync: bool = False) -> None:
         super().__init__(folder)
         self.flush = 1 if fsync else 2
+        self.options = options
         self.data = f"--datadir={folder / 'data'}"
         install = binary("mariadb-install-db", "mariadb-server")
         self.run(install, "--no-defaults", self.data, "--auth-root-authentication-method=normal")
@@ -178,6 +186,7 @@ class MariaDB(Server):
             "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=32M",
             f"--innodb-flush-log-at-trx-commit={self.flush}",
+            *self.options,
         ]
 
 
@@ -216,3 +225,22 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+def main() -> int:
+    """Run the command that was given; its exit status."""
+    roomy = {"shared_buffers": "128MB", "max_connections": "300", "full_page_writes": "off"}
+    options = ["--innodb-buffer-pool-size=128M", "--max-connections=300", "--skip-name-resolve"]
+    with ExitStack() as stack:
+        if "COINS_TEST_POSTGRESQL" not in os.environ:
+            postgresql = PostgreSQL(stack.enter_context(folder()), **roomy)
+            url = stack.enter_context(running(postgresql)).url("")
+            os.environ["COINS_TEST_POSTGRESQL"] = url
+        if "COINS_TEST_MARIADB" not in os.environ:
+            mariadb = MariaDB(stack.enter_context(folder()), *options)
+            os.environ["COINS_TEST_MARIADB"] = stack.enter_context(running(mariadb)).url("")
+        return subprocess.run(sys.argv[1:], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
