@@ -46,6 +46,8 @@ class Settings:
     toasts: bool = True
     """Whether the receipts of a redirect wait in the session for ``coins_toast()``."""
 
+    expected_per_day: Mapping[str, int] = field(default_factory=dict)
+    """How many coins a reason pays on a day at most, as a rule; the admin pages tell of more."""
     adjustment_reason: str = "adjustment"
     """Under which reason the log has what admins do to a user's coins."""
 
@@ -61,6 +63,7 @@ class Settings:
         is_path = isinstance(prefix, str) and prefix.isprintable() and _PATH.fullmatch(prefix)
         self._require(prefix is None or bool(is_path), "url_prefix")
         self._require(type(self.install_migrations) is bool, "install_migrations")
+        self._require(self._expects_numbers(), "expected_per_day")
         self._require(self._is_reason(self.adjustment_reason), "adjustment_reason")
         self._require(self.streak is None or self._is_reason(self.streak), "streak")
         self._require(type(self.toasts) is bool, "toasts")
@@ -93,6 +96,13 @@ class Settings:
             return False
         return True
 
+    def _expects_numbers(self) -> bool:
+        given = self.expected_per_day
+        return isinstance(given, Mapping) and all(
+            self._is_reason(reason) and type(most) is int and most >= 0
+            for reason, most in given.items()
+        )
+
     @staticmethod
     def _is_reason(given: Any) -> bool:
         try:
@@ -110,6 +120,7 @@ class Settings:
                 "on_error": "None, 'raise' or 'log'",
                 "url_prefix": "a path such as '/coins', without arguments and a last '/', or None",
                 "install_migrations": "True or False",
+                "expected_per_day": "a dict of reasons and whole numbers of coins from 0",
                 "adjustment_reason": "a text of 1 to 64 characters",
                 "streak": "a reason such as 'daily_login', or None",
                 "toasts": "True or False",

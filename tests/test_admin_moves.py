@@ -288,3 +288,13 @@ def test_an_overdue_hold_counts_no_more(office: Office, clock: Any) -> None:
     assert "Open holds" in words(office.get("user", id=7))
     clock.forward(hours=1)
     assert "Open holds" not in words(office.get("user", id=7))
+
+
+# -- telling --------------------------------------------------------------------------------------
+
+
+def test_an_admin_is_not_told_as_if_the_coins_were_their_own(office: Office) -> None:
+    done = office.do("adjust", ANN, direction="award", amount="5")
+    assert "Coins-Awarded" not in done.headers
+    page = office.browser.get(done.location)
+    assert "coins-toast-words" not in page.text.partition("<template>")[0]

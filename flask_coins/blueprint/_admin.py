@@ -25,6 +25,7 @@ from ._admin_desk import (
     asked_user,
     begin_of,
 )
+from ._admin_overview import overview
 from ._layout import url
 
 _PAGE = 50
@@ -38,12 +39,6 @@ def add_routes(blueprint: Blueprint) -> None:
         name = f"admin_{view.__name__}"
         blueprint.add_url_rule(f"/admin/{path}", name, view)
     _admin_moves.add_routes(blueprint)
-
-
-@admins
-def overview(desk: Desk) -> ResponseReturnValue:
-    """The economy as a whole."""
-    return desk.page("overview")
 
 
 @admins
