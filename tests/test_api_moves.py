@@ -183,7 +183,9 @@ def test_quotes_are_not_part_of_a_key(ann: HeldClient, one: str, other: str) -> 
     assert "Idempotent-Replayed" in move(ann, SPEND, HINT, other).headers
 
 
-@pytest.mark.parametrize("key", ["", '""', '"', 'a"b', "a b", "a,b c", "ä", "k" * 256, '"a'])
+@pytest.mark.parametrize(
+    "key", ["", '""', '"', 'a"b', "a b", "a,b", "a, b", "a;b", "ä", "k" * 256, '"a']
+)
 def test_what_is_no_key_moves_nothing(app: Flask, ann: HeldClient, coins: Coins, key: str) -> None:
     assert code(move(ann, SPEND, HINT, key)) == (400, "invalid_idempotency_key")
     assert has(app, coins, "ann") == 20
@@ -299,6 +301,7 @@ def test_a_recipient_cannot_have_too_many(
         (SPEND, {**HINT, "subject": 7}, "subject"),
         (SPEND, {**HINT, "amount": 1}, "amount"),
         (SPEND, {**HINT, "user": "bob"}, "user"),
+        (SPEND, {**HINT, "\ud800" * 90: 1}, "?" * 80),
         (TRANSFER, {"to": "Bob"}, "amount"),
         (TRANSFER, {"amount": 4}, "to"),
         (TRANSFER, {**GIFT, "to": ["Bob"]}, "to"),

@@ -18,9 +18,9 @@ from ._problems import Problem
 LARGEST_ID = 2**63 - 1
 LARGEST_BODY = 16_384
 """In bytes."""
-# A String of RFC 9651, or the same without its quotes.
-_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-\[\]-~]{1,255})')
-_KEY_IS = "a String of RFC 9651, with or without its quotes, of 1 to 255 characters of ASCII"
+# A String of RFC 9651, or one without its quotes; a comma is where two such headers were joined.
+_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-+\--:<-\[\]-~]{1,255})')
+_KEY_IS = 'a String of RFC 9651, such as "8e03978e-40d5", of 1 to 255 characters of ASCII'
 
 
 def current() -> tuple[State, str]:
@@ -98,11 +98,16 @@ def body(needed: Collection[str], optional: Collection[str] = ()) -> Mapping[str
         raise Problem(400, "invalid_json", "The body is no JSON object.")
     for name in found:
         if name not in (*needed, *optional):
-            raise invalid(name[:80], f"The members are {', '.join((*needed, *optional))}.")
+            raise invalid(_printable(name), f"The members are {', '.join((*needed, *optional))}.")
     for name in needed:
         if name not in found:
             raise invalid(name, f"{name} is missing.")
     return found
+
+
+def _printable(name: str) -> str:
+    """Of a client's making: cut short, and no half of a surrogate pair, which is no UTF-8."""
+    return name[:80].encode(errors="replace").decode()
 
 
 def _parsed() -> Any:

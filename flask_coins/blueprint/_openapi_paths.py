@@ -58,7 +58,7 @@ KEY = {
     "in": "header",
     "required": True,
     "description": "Of the client's making, such as a UUID in quotes: coins move once for each.",
-    "schema": {"type": "string", "pattern": r'^("[ !#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$'},
+    "schema": {"type": "string", "pattern": r'^("[ !#-\[\]-~]{1,255}"|[!#-+\--:<-\[\]-~]{1,255})$'},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 _CURRENCY = _parameter("currency", CURRENCY | {"default": "coins"}, "Which coins.")
