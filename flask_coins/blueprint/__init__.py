@@ -9,7 +9,7 @@ from . import _admin, _api, _csrf, _layout, _problems, _toasts, _wallet
 
 def make_blueprint() -> Blueprint:
     """A blueprint named ``coins`` with every route of the extension, and its own error handlers."""
-    blueprint = Blueprint(
+    blueprint = _layout.TwiceNamed(
         "coins",
         __name__,
         template_folder="templates",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Blueprint, current_app, g, request, url_for
 from flask.blueprints import BlueprintSetupState
+from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader
 
 from .. import _checks, _words
 from .._state import current_state
@@ -15,6 +18,20 @@ from ..errors import NoUserError
 
 _NAMES = "coins.blueprint_names"
 _BALANCES = "_coins_balances"
+
+
+class TwiceNamed(Blueprint):
+    """A blueprint whose templates ``coins/…`` have a second name, ``flask_coins/…``.
+
+    A host's own template of the first name takes the place of ours, and can extend the second.
+    """
+
+    @cached_property
+    def jinja_loader(self) -> BaseLoader:
+        """What Flask asks for the templates that the host does not have."""
+        folder = Path(self.root_path, str(self.template_folder))
+        again = PrefixLoader({"flask_coins": FileSystemLoader(folder / "coins")})
+        return ChoiceLoader([FileSystemLoader(folder), again])
 
 
 class Link(NamedTuple):
