@@ -39,6 +39,8 @@ ROUTES: dict[str, tuple[str, str]] = {
     "api_spend": (USERS, "/coins/api/spend"),
     "api_transfer": (USERS, "/coins/api/transfer"),
     "wallet": (USERS, "/coins/"),
+    "leaderboard": (USERS, "/coins/leaderboard"),
+    "leaderboard_hidden": (USERS, "/coins/leaderboard/hidden"),
     "admin_overview": (ADMINS, "/coins/admin/"),
     "admin_user": (ADMINS, "/coins/admin/user?id=bob"),
     "admin_adjustments": (ADMINS, "/coins/admin/adjustments"),

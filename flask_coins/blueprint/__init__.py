@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from . import _admin, _api, _csrf, _layout, _problems, _toasts, _wallet
+from . import _admin, _api, _csrf, _layout, _leaderboard, _problems, _toasts, _wallet
 
 
 def make_blueprint() -> Blueprint:
@@ -18,6 +18,7 @@ def make_blueprint() -> Blueprint:
     )
     _api.add_routes(blueprint)
     _wallet.add_routes(blueprint)
+    _leaderboard.add_routes(blueprint)
     _admin.add_routes(blueprint)
     _problems.add_handlers(blueprint)
     _layout.add_globals(blueprint)
