@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask, request
 from flask.testing import FlaskClient
+from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.test import TestResponse
 
@@ -50,6 +51,8 @@ ROUTES: dict[str, tuple[str, str]] = {
     "admin_release": (ADMINS, "/coins/admin/release?id=bob&hold=1"),
 }
 """Each route of the blueprint: who may use it, and an address that has something to show."""
+OFF = ("/coins/api/spend", "/coins/api/transfer", "/coins/api/prices")
+"""What is not there until the host turns it on."""
 NAMES = ("id", "user", "user_id", "users", "owner", "account", "name", "me", "sender")
 FILTERS = ("before", "after", "cursor", "page", "reason", "currency", "limit", "from", "to", "show")
 CURSORS = (
@@ -171,6 +174,19 @@ def test_where_nobody_is_an_admin_nobody_gets_in() -> None:
     for level, path in ROUTES.values():
         if level == ADMINS:
             assert ask(app, "root", path).status_code == 403
+
+
+def test_people_are_sent_to_log_in_and_programs_are_told() -> None:
+    app = create_app("sqlite://", SQLAlchemy(), Coins())
+    manager = LoginManager(app)
+    manager.login_view = "login"
+    manager.user_loader(lambda user_id: None)
+    app.add_url_rule("/login", "login", lambda: "Who are you?")
+    for level, path in ROUTES.values():
+        if level != ANYBODY and not path.startswith(OFF):
+            response = ask(app, None, path, "PUT" if "hidden" in path else "GET")
+            is_page = not path.startswith("/coins/api/")
+            assert response.status_code == (302 if is_page else 401)
 
 
 def test_what_is_below_the_api_and_no_route_is_the_same_for_all(app: Flask) -> None:
