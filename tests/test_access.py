@@ -221,7 +221,7 @@ def test_a_forged_cursor_shows_nothing_of_others(app: Flask, path: str, name: st
     before = kept(app)
     for value in (*CURSORS, f"{SECRET}-reason"):
         answer = ask(app, "ann", f"{path}?{name}={value}")
-        assert answer.status_code in (200, 400, 404, 405, 415)
+        assert answer.status_code in (200, 302, 400, 404, 405, 415)
         assert "4711" not in answer.text
         assert f"{SECRET}-subject" not in answer.text
     assert kept(app) == before
