@@ -328,6 +328,22 @@ def test_a_hosts_words_stand_for_a_subject(pay: Award, read: Read, coins: Coins)
     assert "Other 12:00 · 18 +5" in said
 
 
+def test_others_are_named_as_the_host_names_them(
+    app: Flask, db: SQLAlchemy, coins: Coins, pay: Award, read: Read
+) -> None:
+    pay(50)
+    with app.app_context():
+        coins.transfer(7, "secret-id", 20)
+        coins.transfer(7, 9, 5)
+        db.session.commit()
+    asked: list[list[str]] = []
+    assert "secret-id" not in read()
+    coins.user_names_loader(lambda ids: asked.append(ids) or {"9": "Ann <b>"})
+    said = read(part="history")
+    assert "Transfer 12:00 · Ann <b> −5 25 Transfer 12:00 −20 30" in said
+    assert asked == [["9", "secret-id"]]
+
+
 def test_stored_text_is_only_text(pay: Award, client: FlaskClient) -> None:
     pay(5, "<script>r</script>", subject='"><script>s</script>')
     page = client.get("/coins/?reason=<script>q</script>").text + client.get("/coins/").text
@@ -564,3 +580,22 @@ def test_another_name_and_place_are_found(
         page = app.test_client().get(path).text
         assert 'href="/my/purse/static/coins.css"' in page
         assert 'href="/my/purse/"' in page
+
+
+# -- the docs -------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+OURS = ROOT / "flask_coins" / "blueprint"
+DOCS = (ROOT / "docs" / "wallet.md").read_text()
+
+
+def test_all_that_a_host_may_change_is_documented() -> None:
+    templates = OURS / "templates" / "coins"
+    pages = "".join((templates / name).read_text() for name in ("base.html", "wallet.html"))
+    macros = "".join((templates / name).read_text() for name in ("macros.html", "charts.html"))
+    names = re.findall(r"{%-? block (\w+)", pages) + re.findall(r"{%-? macro (coins_\w+)", macros)
+    names += re.findall(r"(--coins-[\w-]+):", (OURS / "static" / "coins.css").read_text())
+    code = "".join((OURS / f"{name}.py").read_text() for name in ("_layout", "_toasts", "_wallet"))
+    names += re.findall(r'add_app_template_global\(\w+, "(\w+)"\)', code)
+    assert len(names) > 40
+    assert not [name for name in names if f"`{name}" not in DOCS]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, render_template, request
 
-from .. import _rewards, _streaks
+from .. import _leaderboard, _rewards, _streaks
 from .._state import State
 from .._wallet_reads import Account, WalletReader
 from ..results import Entry, Reward
@@ -106,8 +106,10 @@ class Wallet:
         entries = entries[-PAGE:] if backwards else entries[:PAGE]
         newer = more if backwards else "before" in conditions
         older = backwards or more
+        others = (entry.counterparty for entry in entries if entry.counterparty)
         return {
             "history": _by_day(entries, self.zone),
+            "names": _leaderboard.names(self.state, others),
             "newer": entries[0].id if entries and newer else None,
             "older": entries[-1].id if entries and older else None,
         }
