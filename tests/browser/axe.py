@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,3 +31,11 @@ def violations(page: Page) -> list[str]:
         for each in found
         for node in each["nodes"]
     ]
+
+
+def faults(page: Page, url: str) -> Iterator[str]:
+    """What is wrong with the page at ``url``: axe's findings, and a width that needs scrolling."""
+    page.goto(url)
+    yield from (f"{url} {each}" for each in violations(page))
+    if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+        yield f"{url} is wider than the window"

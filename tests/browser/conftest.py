@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .site import NOON, Site, make_database, running
+from .learning import Learner
+from .plain import fill, make_plain_app
+from .site import NOON, Site, make_app, make_database, serving
 from .visitors import CHROMIUM, Visitor, launch, visitor
 
 if TYPE_CHECKING:
@@ -41,16 +42,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database that each site begins with a copy of."""
-    file = tmp_path_factory.mktemp("template") / "demo.sqlite3"
-    make_database(file)
-    return file
-
-
-@pytest.fixture(scope="package")
-def shared_site(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(template, tmp_path_factory.mktemp("site") / "site.sqlite3") as site:
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    database = tmp_path_factory.mktemp("site") / "site.sqlite3"
+    make_database(database)
+    with serving(make_app(database)) as site:
         yield site
 
 
@@ -66,3 +61,34 @@ def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
     """``visit(**options)``: somebody new with a browser; judged when the test ends."""
     with ExitStack() as visitors:
         yield lambda **options: visitors.enter_context(visitor(browser, site.url, **options))
+
+
+@pytest.fixture
+def learner(visit: Callable[..., Visitor], site: Site) -> Callable[..., Learner]:
+    """``learner(path="/signup", **options)``: somebody who has just signed up."""
+
+    def sign_up(path: str = "/signup", **options: object) -> Learner:
+        return Learner(site, visit(**options), path)
+
+    return sign_up
+
+
+@pytest.fixture(scope="package")
+def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A host that shows the pages as they come, in English or German: see ``plain.py``."""
+    with serving(make_plain_app(tmp_path_factory.mktemp("plain") / "plain.sqlite3")) as site:
+        fill(site.app)
+        yield site
+
+
+@pytest.fixture
+def visit_plain(browser: Browser, plain_site: Site) -> Iterator[Callable[..., Visitor]]:
+    """``visit_plain(user, **options)``: ``user`` with a browser, logged in to the plain host."""
+    with ExitStack() as visitors:
+
+        def visit(user: str, **options: object) -> Visitor:
+            found = visitors.enter_context(visitor(browser, plain_site.url, **options))
+            found.context.request.post(f"{plain_site.url}/as/{user}")
+            return found
+
+        yield visit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import flask_migrate
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from example_app import create_app, seeds
+from example_app import create_app, demo, seeds
 from example_app.extensions import db
 from flask_coins.testing import Traveller, travel
 
@@ -38,12 +37,14 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
-def make_database(file: Path) -> None:
-    """Make ``file`` the database of the app with all that ``flask demo`` puts there."""
+def make_database(file: Path, *, with_people: bool = False) -> None:
+    """Make ``file`` the database of the app: what there is to learn, and the demo's people."""
     app = make_app(file)
-    with app.app_context():
+    with app.app_context(), travel(app, NOON):
         flask_migrate.upgrade()
         seeds.seed()
+        if with_people:
+            demo.fill(app)
         db.engine.dispose()
 
 
@@ -58,14 +59,12 @@ def make_app(database: Path) -> Flask:
 
 
 @contextmanager
-def running(template: Path, database: Path) -> Iterator[Site]:
-    """The app on a copy of ``template``, served until the ``with`` block ends; it is noon there."""
-    shutil.copyfile(template, database)
-    app = make_app(database)
+def serving(app: Flask) -> Iterator[Site]:
+    """``app``, served until the ``with`` block ends; it is noon there."""
     with serve(app) as url, travel(app, NOON) as clock:
         yield Site(app, url, clock)
     with app.app_context():
-        db.engine.dispose()
+        app.extensions["sqlalchemy"].engine.dispose()
 
 
 @contextmanager

@@ -2,55 +2,76 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .site import Site
-from .visitors import Visitor
+from .learning import Learner
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 
-def test_two_tabs_that_collect_at_once_are_paid_once(
-    site: Site, visit: Callable[..., Visitor]
-) -> None:
-    visitor = visit()
-    tabs = [visitor.sign_up(), visitor.open("/")]
-    visitor.learn(site, tabs[0], answers=1)
-    at_once(visitor, tabs, "/goals/", "/goals/daily")
-    assert visitor.entries(site)["daily_goal"] == [15]
+@pytest.fixture
+def ann(learner: Callable[..., Learner]) -> Learner:
+    """A learner whose goal of the day waits to be collected."""
+    ann = learner()
+    ann.answer("math9: Variant 1", 1)
+    return ann
 
 
-def test_a_double_click_collects_once(site: Site, visit: Callable[..., Visitor]) -> None:
-    visitor = visit()
-    page = visitor.sign_up()
-    visitor.learn(site, page, answers=1)
-    page.goto(visitor.url + "/goals/")
-    page.locator('form[action="/goals/daily"] button').dblclick()
-    page.wait_for_load_state("networkidle")
-    assert visitor.entries(site)["daily_goal"] == [15]
+def test_two_tabs_that_collect_at_once_are_paid_once(ann: Learner) -> None:
+    submit_at_once(ann, [ann.page, ann.visitor.open("/")], "/goals/", "form[action='/goals/daily']")
+    assert ann.paid()["daily_goal"] == [15]
 
 
-def at_once(visitor: Visitor, tabs: list[Page], path: str, action: str) -> None:
-    """Submit the form for ``action`` of the page at ``path`` in all ``tabs``, held until all have."""
+def test_two_tabs_that_buy_at_once_cannot_spend_the_same_coins(ann: Learner) -> None:
+    ann.is_given(25)  # and 10 for the login: enough for one of the two
+    item = "form[action$='/buy'] >> nth=1"
+    submit_at_once(ann, [ann.page, ann.visitor.open("/")], "/shop/", item)
+    assert ann.paid()["shop"] == [-30]
+
+
+def test_a_double_click_collects_once(ann: Learner) -> None:
+    ann.open("/goals/")
+    ann.main.get_by_role("button", name="Collect").first.dblclick()
+    expect(ann.main).to_contain_text("✓ collected")
+    assert ann.paid()["daily_goal"] == [15]
+
+
+def test_a_double_click_buys_once(ann: Learner) -> None:
+    ann.is_given(100)
+    ann.open("/shop/")
+    ann.main.get_by_role("button", name="Buy Rocket badge").dblclick()
+    expect(ann.main).to_contain_text(re.compile("Rocket badge (is yours|was yours already)"))
+    assert ann.paid()["shop"] == [-30]
+
+
+def submit_at_once(learner: Learner, tabs: list[Page], path: str, form: str) -> None:
+    """Submit ``form`` of the page at ``path`` in all ``tabs``; none is sent until all are."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
-        held.append(route)
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
 
-    visitor.context.route("**" + action, hold)
     for tab in tabs:
-        tab.goto(visitor.url + path)
+        tab.goto(learner.site.url + path)
+    learner.visitor.context.route("**/*", hold)
     for tab in tabs:
-        tab.locator(f'form[action="{action}"] button').click(no_wait_after=True)
+        tab.locator(form).get_by_role("button").click(no_wait_after=True)
     while len(held) < len(tabs):
         tabs[0].wait_for_timeout(10)
-    for route in held:
-        route.continue_()
-    for tab in tabs:
-        tab.wait_for_load_state("networkidle")
+    with ExitStack() as answers:
+        for tab in tabs:
+            answers.enter_context(tab.expect_navigation())
+        for route in held:
+            route.continue_()
