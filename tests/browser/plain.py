@@ -14,6 +14,7 @@ from flask_coins.testing import make_entries
 
 PAGES = {
     "coins.wallet": "/coins/",
+    "coins.leaderboard": "/coins/leaderboard",
     "coins.admin_overview": "/coins/admin/",
     "coins.admin_adjustments": "/coins/admin/adjustments",
     "coins.admin_user": "/coins/admin/user?id=root",
@@ -36,6 +37,7 @@ HOME = """\
 
 db, coins, babel = SQLAlchemy(), Coins(), Babel()
 coins.current_user_loader(lambda: session.get("user"))
+coins.user_names_loader(lambda ids: {each: each.title() for each in ids if each != "root"})
 coins.admin_check(lambda: session.get("user") == "root")
 
 

@@ -35,9 +35,10 @@ LEARNERS = {
     "shop.index": "/shop/",
     "friends.index": "/friends/",
     "coins.wallet": "/coins/",
+    "coins.leaderboard": "/coins/leaderboard",
 }
 """The pages by their endpoints."""
-NO_PAGES = {"static", "coins.static", "home.history", "health.check"}
+NO_PAGES = {"static", "coins.static", "home.history", "health.check", "coins.leaderboard_hidden"}
 
 
 @pytest.fixture
