@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from typing import ClassVar
 
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 
 from example_app import create_app, seeds
@@ -23,10 +25,24 @@ NOON = datetime(2026, 6, 3, 12, tzinfo=timezone.utc)
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 
 
+class Compiled(BytecodeCache):
+    """Templates compiled once for the apps of all tests."""
+
+    codes: ClassVar[dict[str, bytes]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.codes:
+            bucket.bytecode_from_string(self.codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.codes[bucket.key] = bucket.bytecode_to_string()
+
+
 @contextmanager
 def host() -> Iterator[Flask]:
     """The app, seeded; it is noon there."""
     app = create_app({**CONFIG, "TESTING": True})
+    app.jinja_env.bytecode_cache = Compiled()
     with app.app_context():
         db.create_all()
         seeds.seed()
