@@ -18,6 +18,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=os.environ.get("DATABASE_URL", "sqlite:///example.sqlite3"),
         SESSION_COOKIE_SAMESITE="Lax",
         PASSWORD_METHOD="scrypt",
+        # Invitations are the way to make coins from nothing: so many a week, for all together.
+        COINS_BUDGETS=[{"most": 400, "window": "week", "per": "app", "reason": "referral"}],
+        COINS_EXPECTED_PER_DAY={"boss_defeated": 180, "daily_goal": 240, "adjustment": 20},
     )
     app.config.from_mapping(config or {})
     db.init_app(app)

@@ -207,3 +207,15 @@ class School:
         admin.permissions[:] = db.session.scalars(
             select(Permission).where(Permission.name == "manage_coins")
         )
+        db.session.flush()
+
+        def because(note: str) -> dict[str, str]:
+            """What the admin pages note, too."""
+            return {"by": admin.get_id(), "name": admin.name, "note": note}
+
+        helped = because("Helped at the open day.")
+        coins.award(self.users[LEARNER], 25, "adjustment", details=helped)
+        won = next(each for each in coins.history(self.users["Aiko"]) if each.amount == 60)
+        coins.reverse(
+            won, "adjustment", amount=20, details=because("Had the riddle from a friend.")
+        )

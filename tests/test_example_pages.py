@@ -16,7 +16,19 @@ from example_app.views import wording
 from flask_coins.testing import travel
 
 from . import learners
-from .learners import DAY, NOON, WEEK, answer, first_id, paid, right_answers, shown, sign_up, user
+from .learners import (
+    DAY,
+    NOON,
+    WEEK,
+    answer,
+    first_id,
+    log_in,
+    paid,
+    right_answers,
+    shown,
+    sign_up,
+    user,
+)
 
 CHOOSE_A_ZONE = "Choose a time zone from the list, such as Europe/Berlin."
 NOT_PAID = "Your account is not paid in coins."
@@ -173,6 +185,34 @@ def test_a_goal_shows_no_more_answers_than_it_wants(ada: FlaskClient) -> None:
     assert "10 correct answers 10 / 10 " in page
 
 
+def test_each_of_the_three_goals_shows_how_far_it_is(ada: FlaskClient) -> None:
+    answer(ada, 4)
+    assert ada.post("/goals/tier", data={"goal": "medium"}).status_code == 303
+    page = shown(ada.get("/goals/").text)
+    for words in ("1 correct answer 1 / 1", "3 correct answers 3 / 3 Your goal Collect"):
+        assert words in page
+    assert "5 correct answers 4 / 5 Choose hard" in page
+    assert ada.post("/goals/tier", data={"goal": "heroic"}).status_code == 400
+
+
+def test_the_calendar_shows_what_each_day_was(app: Flask, ada: FlaskClient) -> None:
+    for days in (1, 3):
+        with travel(app, NOON + days * DAY):
+            log_in(app, "ada")
+    with travel(app, NOON + 4 * DAY):
+        page = ada.get("/streak/").text
+    words = shown(page)
+    assert "3 you were here 4 you were here 5 missed 6 you were here 7 today, still open" in words
+    assert "1 day in a row Longest ever 2" in words
+    assert page.count("Check in today") == 1
+    assert "May 2026" in ada.get("/streak/?month=2026-05").text
+
+
+@pytest.mark.parametrize("month", ["2026-13", "x", "0000-01", "1999-01", "2026-1"])
+def test_a_month_that_cannot_be_is_not_found(ada: FlaskClient, month: str) -> None:
+    assert ada.get(f"/streak/?month={month}").status_code == 404
+
+
 def test_a_collected_goal_can_be_collected_again_when_it_says_so(ada: FlaskClient) -> None:
     answer(ada, 10)
     assert ada.get("/goals/").text.count("Collect</button>") == 2
@@ -191,6 +231,7 @@ def test_coins_are_named_after_what_they_were_for(app: Flask, ada: FlaskClient) 
     bob = str(user(app, "bob").id)
     with app.app_context():
         assert wording.words("variant_clear", "1") == "Exam variant cleared: math9: Variant 1"
+        assert wording.words("streak_freeze", "daily_login") == "Streak freeze: Daily login"
         assert wording.words("boss_defeated", "1") == "Boss defeated: The Sphinx"
         assert wording.words("referral", bob) == "Friend invited: bob"
         assert (

@@ -48,6 +48,8 @@ def words(reason: str, subject: str | None = None) -> str:
 
 def name_of(reason: str, subject: str) -> str | None:
     """The name of what a subject stands for; None where it is gone, as entries outlive it."""
+    if reason == "streak_freeze":
+        return words(subject)
     model = SUBJECTS.get(reason)
     if model is None or not subject.isdecimal():
         return None
