@@ -7,6 +7,7 @@ translated.
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -40,6 +41,7 @@ _HEADER = {
 }
 
 
+@cache
 def collected() -> Catalog:
     """Every message of the package."""
     catalog = Catalog(**_HEADER)  # type: ignore[arg-type]
