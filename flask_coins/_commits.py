@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ._faults import ATTEMPTS, repeated, whole
+from ._faults import ATTEMPTS, whole
 from ._session import begun_by_hand, has_work
 from ._state import State, current_state
+from ._watching import Called
 
 T = TypeVar("T")
 
@@ -29,4 +30,4 @@ def committed(work: Callable[[State], T]) -> T:
             state.session.commit()
         return result
 
-    return repeated(attempt, 1 if at_stake else ATTEMPTS)
+    return state.tried(attempt, 1 if at_stake else ATTEMPTS, [Called("transaction")])

@@ -134,6 +134,14 @@ def test_a_view_that_costs_coins_has_two(app: Flask, spans: Spans) -> None:
     assert [span.name for span in spans.all()] == ["coins.hold", "coins.charge", "coins.capture"]
 
 
+def test_what_is_committed_here_is_a_transaction(app: Flask, spans: Spans) -> None:
+    app.test_cli_runner().invoke(args=["coins", "award", "ann", "5", "--reason", "quest"])
+    assert [(span.name, span.attributes["coins.outcome"]) for span in spans.all()] == [  # type: ignore[index]
+        ("coins.award", "awarded"),
+        ("coins.transaction", "awarded"),
+    ]
+
+
 def test_a_retry_is_an_event(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
     give_up_at_first(monkeypatch, 2)
     coins.award("ann", 5, "quest")
