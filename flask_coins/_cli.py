@@ -13,6 +13,7 @@ from . import (
     _adopt,
     _checks,
     _cli_care,  # noqa: F401  # its commands join the group
+    _cli_economy,  # noqa: F401  # and so do these
     _cli_transport,  # noqa: F401  # and so do these
     _doctor,
     _install,
