@@ -11,7 +11,6 @@ from flask import Flask, current_app
 
 if TYPE_CHECKING:
     from babel import Locale
-    from flask_babel import Domain
 
 DOMAIN = "coins"
 """The name of our catalogs, and of a host's that add to them: ``coins.po``."""
@@ -20,7 +19,8 @@ DOMAIN = "coins"
 _MONTHS = "January February March April May June July August September October November December"
 _WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 
-_domains: WeakKeyDictionary[Flask, Domain] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Flask, dict[Locale, English]] = WeakKeyDictionary()
+"""What each app has spoken so far."""
 
 
 class English:
@@ -136,17 +136,20 @@ def language() -> English:
         return ENGLISH
     from flask_babel import get_locale
 
-    locale, catalog = get_locale(), _domain().get_translations()
-    known = locale and (locale.language == ENGLISH.tag or catalog.files)
-    return Translated(locale, catalog) if known else ENGLISH
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    known, locale = _known.setdefault(app, {}), get_locale()
+    if locale not in known:
+        known[locale] = _language_of(locale)
+    return known[locale]
 
 
-def _domain() -> Domain:
-    """Our catalogs of the app, the host's own of the same name merged over them."""
+def _language_of(locale: Locale) -> English:
+    """Our catalog, with the app's own of the same name merged over it."""
     from flask_babel import Domain, get_babel
 
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    if app not in _domains:
-        ours = str(files(__package__).joinpath("translations"))
-        _domains[app] = Domain([ours, *get_babel().translation_directories], DOMAIN)
-    return _domains[app]
+    ours = str(files(__package__).joinpath("translations"))
+    domain = Domain([ours, *get_babel().translation_directories], DOMAIN)
+    catalog = domain.get_translations()
+    if locale.language == ENGLISH.tag or catalog.files:
+        return Translated(locale, catalog)
+    return ENGLISH
