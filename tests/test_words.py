@@ -222,6 +222,13 @@ def test_the_hosts_own_catalog_is_left_alone(app: Flask, tmp_path: Path) -> None
         assert flask_babel.gettext("Weekly goal") == "Weekly goal"
 
 
+def test_pages_run_from_right_to_left_where_the_language_does(app: Flask, tmp_path: Path) -> None:
+    catalog_of_the_host(tmp_path, "he", 'msgid "Coins"\nmsgstr "מטבעות"\n')
+    flask_babel.Babel(app, default_locale="he", default_translation_directories=str(tmp_path))
+    with app.test_request_context():
+        assert '<html lang="he" dir="rtl">' in render_template("coins/base.html")
+
+
 def test_two_apps_have_each_their_own(tmp_path: Path) -> None:
     said = []
     for name in ("Eins", "Zwei"):
