@@ -182,9 +182,12 @@ def test_people_are_sent_to_log_in_and_programs_are_told() -> None:
     manager.login_view = "login"
     manager.user_loader(lambda user_id: None)
     app.add_url_rule("/login", "login", lambda: "Who are you?")
-    for level, path in ROUTES.values():
+    for name, (level, path) in ROUTES.items():
         if level != ANYBODY and not path.startswith(OFF):
-            response = ask(app, None, path, "PUT" if "hidden" in path else "GET")
+            method = {"api_leaderboard_hidden": "PUT", "leaderboard_hidden": "POST"}.get(
+                name, "GET"
+            )
+            response = ask(app, None, path, method)
             is_page = not path.startswith("/coins/api/")
             assert response.status_code == (302 if is_page else 401)
 
