@@ -13,6 +13,7 @@ from flask import Flask
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
+from jinja2 import ChoiceLoader, DictLoader
 
 from flask_coins import Coins, InvalidInput, _admin_reads
 
@@ -351,10 +352,29 @@ def test_no_page_needs_more_than_a_strict_policy_allows(office: Office) -> None:
         assert not re.search(r"style=|<style|<script(?! src=)|\son\w+=|https?://", page.text)
 
 
-def test_a_host_s_own_layout_takes_the_pages_in(office: Office, tmp_path: Any) -> None:
-    (tmp_path / "coins").mkdir()
-    layout = "<title>{% block title %}{% endblock %}</title>mine:{% block content %}{% endblock %}"
-    (tmp_path / "coins" / "base.html").write_text(layout)
-    office.app.jinja_loader.searchpath.append(str(tmp_path))  # type: ignore[union-attr]
-    assert "mine:" in office.get("adjustments").text
+def template(office: Office, name: str, text: str) -> None:
+    """Give the host a template of its own."""
+    loader = office.app.jinja_loader
+    office.app.jinja_loader = ChoiceLoader([DictLoader({name: text}), loader])
+
+
+def test_a_hosts_own_layout_takes_the_pages_in(office: Office) -> None:
+    template(office, "coins/base.html", "mine: {% block content %}{% endblock %}")
+    assert office.get("adjustments").text.startswith("mine:")
     assert hidden(office.get("adjust", id=7))["id"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("page", "blocks"),
+    [
+        ("overview", ["alerts", "now", "days", "reasons", "earners"]),
+        ("user", ["balances", "holds", "entries"]),
+    ],
+)
+def test_a_host_changes_one_block(office: Office, page: str, blocks: list[str]) -> None:
+    text = "{% extends 'flask_coins/admin/" + page + ".html' %}"
+    text += "".join(f"{{% block {name} %}}my {name}{{% endblock %}}" for name in blocks)
+    template(office, f"coins/admin/{page}.html", text)
+    said = words(office.get({"overview": "", "user": "user"}[page], id=7))
+    assert all(f"my {name}" in said for name in blocks)
+    assert "Find a user by id" in said
