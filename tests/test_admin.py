@@ -19,6 +19,7 @@ from flask_coins import Coins, InvalidInput, _admin_reads
 
 from .admins import Office, hidden, words
 from .apps import Clock
+from .statements import statements
 
 MOVES = ("adjust", "reverse", "release")
 
@@ -208,6 +209,15 @@ def test_pages_show_each_entry_once(office: Office, monkeypatch: pytest.MonkeyPa
         following = re.search(r'rel="next" href="(.+?)"', page.text)
         path = following[1].replace("&amp;", "&") if following else ""
     assert shown == ["5", "4", "3", "2", "1"]
+
+
+def test_a_page_of_a_user_takes_four_statements_however_long_the_history(office: Office) -> None:
+    for number in (3, 60):
+        for _ in range(number):
+            office.move("award", 7, 1, "r")
+        with office.app.app_context(), statements(office.db.engine) as seen:
+            office.get("user", id=7)
+        assert len(seen) == 4
 
 
 def test_entries_are_chosen_by_currency_reason_and_days_of_the_app(
