@@ -146,6 +146,15 @@ def test_htmx_reads_the_header_and_is_told_of_earlier_redirects(
     assert shown(client.get("/").text) == []
 
 
+def test_htmx_is_not_told_twice_of_what_is_paid_behind_its_page(
+    app: Flask, client: FlaskClient
+) -> None:
+    app.add_url_rule("/goal", "goal", award_once(15, "goal")(page), methods=["POST"])
+    response = client.post("/goal", headers={"HX-Request": "true"})
+    assert "goal;amount=15" in response.headers["Coins-Awarded"]
+    assert shown(client.get("/").text) == []
+
+
 def test_refusals_are_no_toasts(app: Flask, client: FlaskClient) -> None:
     app.add_url_rule("/goal", "goal", award_once(15, "goal")(away), methods=["POST"])
     client.post("/goal")
