@@ -27,10 +27,18 @@ class Learner:
         self.site, self.visitor = site, visitor
         self.name = f"learner {next(NUMBERS)}"
         self.page = visitor.open(path)
+        self.main.get_by_label("Time zone").select_option("Europe/Berlin")
+        self.fill_in("Sign up")
+
+    def log_in(self) -> None:
+        """Fill in the login, on its page."""
+        self.fill_in("Log in")
+
+    def fill_in(self, button: str) -> None:
+        """Name and password, and then ``button``."""
         self.main.get_by_role("textbox", name="Name").fill(self.name)
         self.main.get_by_label("Password").fill(PASSWORD)
-        self.main.get_by_label("Time zone").select_option("Europe/Berlin")
-        self.press("Sign up")
+        self.press(button)
 
     @property
     def main(self) -> Locator:

@@ -26,8 +26,10 @@ PAGES = {
 LONG = "A<b>very</b>" + "long" * 25
 HOME = """\
 {% extends "coins/base.html" %}
+{% from "coins/macros.html" import coins_badge with context %}
 {% block title %}Home{% endblock %}
 {% block content %}
+<p>{{ coins_badge() }}</p>
 <form method="post" action="/pay">
   <label>Reasons <input name="reasons" value="daily_goal"></label>
   <button>Pay</button>
