@@ -28,8 +28,9 @@ def nameless(error: BaseException) -> BaseException:
         if isinstance(error, IntegrityError | DataError):
             told = f"{type(error).__name__} in: {error.statement}"
             return ValuesLeftOut(told).with_traceback(error.__traceback__)
-    if error.__context__ is not None:
-        error.__context__ = nameless(error.__context__)
-    if error.__cause__ is not None:
-        error.__cause__ = nameless(error.__cause__)
+    cause, context = error.__cause__, error.__context__
+    if context is not None:
+        error.__context__ = nameless(context)
+    if cause is not None:
+        error.__cause__ = error.__context__ if cause is context else nameless(cause)
     return error
