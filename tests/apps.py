@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from jinja2.bccache import Bucket, BytecodeCache
 
 from flask_coins import Coins
 
@@ -29,11 +30,25 @@ class Clock:
         return self.now
 
 
+class Compiled(BytecodeCache):
+    """Templates compiled once for the apps of all tests."""
+
+    codes: ClassVar[dict[str, bytes]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.codes:
+            bucket.bytecode_from_string(self.codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.codes[bucket.key] = bucket.bytecode_to_string()
+
+
 def create_app(url: str, db: SQLAlchemy, coins: Coins, **config: Any) -> Flask:
     """An app under test on the database at ``url``, its tables not yet made."""
     app = Flask(__name__)
     app.config.update(TESTING=True, SECRET_KEY="test", SQLALCHEMY_DATABASE_URI=url)
     app.config.update(config)
+    app.jinja_env.bytecode_cache = Compiled()
     db.init_app(app)
     coins.init_app(app, db)
     return app

@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import ClassVar
 
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 
 from example_app import create_app, seeds
@@ -21,21 +19,10 @@ from example_app.models import Boss, Paragraph, Question, User
 from example_app.replay import CONFIG
 from flask_coins.testing import travel
 
+from .apps import Compiled
+
 NOON = datetime(2026, 6, 3, 12, tzinfo=timezone.utc)
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
-
-
-class Compiled(BytecodeCache):
-    """Templates compiled once for the apps of all tests."""
-
-    codes: ClassVar[dict[str, bytes]] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self.codes:
-            bucket.bytecode_from_string(self.codes[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self.codes[bucket.key] = bucket.bytecode_to_string()
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from flask.typing import ResponseReturnValue
 
 from .. import _checks, _leaderboard, _words
 from .._admin_reads import AdminReader
-from .._models import MAX_AMOUNT
 from .._state import State
 from ..errors import InvalidInput
 from ..windows import zone_of
@@ -106,11 +105,6 @@ def asked_number(name: str, largest: int = LARGEST_ID) -> int | None:
         return int(given)
     allowed = _words.text("A whole number from 1 to %(largest)s.", largest=_words.amount(largest))
     raise InvalidInput(allowed)
-
-
-def asked_amount() -> int | None:
-    """An amount of coins; None where there is none."""
-    return asked_number("amount", MAX_AMOUNT)
 
 
 def asked_day(name: str) -> date | None:
