@@ -377,6 +377,7 @@ def test_filters_leave_out_the_rest(pay: Award, client: FlaskClient, clock: Cloc
 
 REFUSED = [
     ("?from=yesterday", "A date is written like this: 2026-11-22."),
+    ("?to=2026-W47-7", "A date is written like this: 2026-11-22."),
     ("?to=20261122", "A date is written like this: 2026-11-22."),
     ("?to=9999-12-31", "A date is written like this: 2026-11-22."),
     ("?show=stolen", "Coins are earned or spent: choose from the list."),

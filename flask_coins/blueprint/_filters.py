@@ -102,7 +102,7 @@ def _date(filters: Filters, given: str) -> date | None:
         day = date.fromisoformat(given)
     except ValueError:
         day = None
-    if day and len(given) == 10 and 1000 < day.year < 9997:
+    if day and day.isoformat() == given and 1000 < day.year < 9997:
         return day
     filters.errors.append(_words.text("A date is written like this: 2026-11-22."))
     return None
