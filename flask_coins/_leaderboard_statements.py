@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from ._checks import FORGOTTEN
 from ._models import balances, hidden, log
-from ._statements import IS_PAYMENT, MYSQL_FAMILY, insert_for, same
+from ._statements import MYSQL_FAMILY, insert_for, same
 
 _START = sa.bindparam("start", type_=log.c.created_at.type)
 _END = sa.bindparam("end", type_=log.c.created_at.type)
@@ -25,10 +25,24 @@ _NOW = sa.bindparam("now", type_=hidden.c.created_at.type)
 
 _reversal = log.alias("reversal")
 
+# As a sum, as nearly all entries are none: SQLite would find them all by the index of reversals.
+IS_NO_REVERSAL = (log.c.reverses_id + 0).is_(None)
+"""What keeps to the other indexes of the log."""
+
+
+def reversed_by(first: Any, reversal: Any) -> sa.ColumnElement[bool]:
+    """That ``reversal`` takes ``first`` back. Reversals are few, so they are found first.
+
+    That is why their user is an expression: no index of a user's entries leads there.
+    """
+    user: sa.ColumnElement[str] = reversal.c.user_id + sa.literal_column("''", sa.String())
+    return sa.and_(first.c.id == reversal.c.reverses_id, first.c.user_id == user)
+
 
 def _payments(timed: bool, of_reason: bool) -> list[sa.ColumnElement[bool]]:
     """What picks the payments of a board."""
-    found = [*same(log, "currency", *(["reason"] if of_reason else [])), *IS_PAYMENT]
+    found = same(log, "currency", *(["reason"] if of_reason else []))
+    found += [log.c.amount > 0, IS_NO_REVERSAL, log.c.counterparty.is_(None)]
     return [*found, log.c.created_at >= _START, log.c.created_at < _END] if timed else found
 
 
@@ -40,9 +54,9 @@ def _paid(timed: bool, of_reason: bool) -> sa.Select[Any]:
         .join_from(
             _reversal,
             log,
-            sa.and_(log.c.id == _reversal.c.reverses_id, log.c.user_id == _reversal.c.user_id),
+            reversed_by(log, _reversal),
         )
-        .where(_reversal.c.reverses_id.is_not(None), _reversal.c.amount < 0, *which)
+        .where(_reversal.c.reverses_id > 0, _reversal.c.amount < 0, *which)
     )
     moved = sa.union_all(sa.select(log.c.user_id, log.c.amount).where(*which), back).subquery()
     score = sa.func.sum(moved.c.amount).label("score")
@@ -60,11 +74,9 @@ def _earned() -> sa.Select[Any]:
     )
     of_currency = same(log, "currency")
     moved = sa.union_all(
-        sa.select(log.c.user_id, change.label("change")).where(
-            *of_currency, log.c.reverses_id.is_not(None)
-        ),
+        sa.select(log.c.user_id, change.label("change")).where(*of_currency, log.c.reverses_id > 0),
         sa.select(log.c.user_id, -log.c.amount).where(
-            *of_currency, log.c.transfer_id.is_not(None), log.c.reverses_id.is_(None)
+            *of_currency, log.c.transfer_id.is_not(None), IS_NO_REVERSAL
         ),
     ).subquery()
     changes = (

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ._leaderboard_statements import IS_NO_REVERSAL, reversed_by
 from ._models import balances, budgets, log
 from ._statements import MYSQL_FAMILY, same
 from .windows import Day
@@ -127,15 +128,11 @@ def by_reason(timed: bool) -> sa.Select[Any]:
     payments = sa.case((sa.and_(*_KINDS["minted"]), 1), else_=_NOTHING).label("payments")
     moved = sa.union_all(
         sa.select(log.c.reason, payments, *_two("minted", "burned"), *_none(2)).where(
-            *_within(timed), ~_REVERSES, _ALONE
+            *_within(timed), IS_NO_REVERSAL, _ALONE
         ),
         sa.select(first.c.reason, *_none(3), *_two("taken_back", "given_back"))
-        .join_from(
-            log,
-            first,
-            sa.and_(first.c.id == log.c.reverses_id, first.c.user_id == log.c.user_id),
-        )
-        .where(*_within(timed), _REVERSES, _ALONE),
+        .join_from(log, first, reversed_by(first, log))
+        .where(*_within(timed), log.c.reverses_id > 0, _ALONE),
     ).subquery()
     columns = zip(("payments", *list(_KINDS)[:4]), list(moved.c)[1:], strict=True)
     totals = [sa.func.sum(column).label(name) for name, column in columns]
