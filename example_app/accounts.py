@@ -55,8 +55,14 @@ def new_user(name: str, password: str, zone: str) -> User:
         raise ValueError("A name has 1 to 40 characters, a password at least 8.")
     if name != name.strip() or not name.isprintable():
         raise ValueError("A name has no invisible characters, and no space at its start or end.")
-    user = User(name=name, zone=zone)
+    user = add_user(name, zone)
     user.set_password(password)
+    return user
+
+
+def add_user(name: str, zone: str) -> User:
+    """Add an account that nobody can log in to before it is given a password."""
+    user = User(name=name, zone=zone, password_hash="")
     user.permissions.extend(db.session.scalars(select(Permission).where(Permission.is_default)))
     db.session.add(user)
     return user

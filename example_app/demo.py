@@ -14,7 +14,7 @@ from sqlalchemy import select
 from flask_coins.testing import travel
 
 from . import rewards, shop
-from .accounts import new_user, pay_inviter
+from .accounts import add_user, pay_inviter
 from .extensions import coins, db
 from .models import Boss, Hint, Item, Paragraph, Permission, Question, Reading, User
 from .zones import as_zone
@@ -135,8 +135,10 @@ class School:
         self.buy(person, user, at)
 
     def sign_up(self, person: Person) -> User:
-        user = new_user(person.name, LEARNER_PASSWORD, person.zone)
+        user = add_user(person.name, person.zone)
         user.goal = person.goal
+        if person.name == LEARNER:
+            user.set_password(LEARNER_PASSWORD)
         db.session.flush()
         if self.users:
             pay_inviter(user, self.random.choice(list(self.users.values())[:3]).invite_code)
@@ -203,7 +205,8 @@ class School:
 
     def add_admin(self) -> None:
         """Somebody who looks after the coins of all, and has begun to."""
-        admin = new_user(ADMIN, ADMIN_PASSWORD, "UTC")
+        admin = add_user(ADMIN, "UTC")
+        admin.set_password(ADMIN_PASSWORD)
         admin.permissions[:] = db.session.scalars(
             select(Permission).where(Permission.name == "manage_coins")
         )

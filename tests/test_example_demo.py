@@ -74,6 +74,12 @@ def test_the_admin_is_not_paid(app: Flask) -> None:
     assert paid(app, demo.ADMIN) == {}
 
 
+def test_nobody_logs_in_as_the_others(app: Flask) -> None:
+    for password in ("", demo.LEARNER_PASSWORD):
+        form = {"name": "Aiko", "password": password}
+        assert app.test_client().post("/login", data=form).status_code == 401
+
+
 def test_the_start_page_shows_who_can_log_in(app: Flask) -> None:
     page = shown(app.test_client().get("/").text)
     for name, password, _ in demo.LOGINS:
