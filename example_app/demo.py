@@ -196,7 +196,8 @@ class School:
     def buy(self, person: Person, user: User, at: datetime) -> None:
         """What they can afford and fancy; a freeze for the day that the demo's learner missed."""
         if person.name == LEARNER:
-            wanted = {MISSED + 1: "freeze", 9: "rocket"}.get((self.now - at).days)
+            ago = (self.now.astimezone(at.tzinfo).date() - at.date()).days
+            wanted = {MISSED + 1: "freeze", MISSED + 5: "rocket"}.get(ago)
         else:
             wanted = self.random.choice(["freeze", "rocket", "owl", None, None, None, None, None])
         item = self.items.get(wanted or "")

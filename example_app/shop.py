@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, select, update
 
-from flask_coins import CoinHold, Outcome
+from flask_coins import CoinHold, HoldExpired, Outcome
 
 from .extensions import coins, db
 from .models import Item, Purchase, User
@@ -51,16 +51,14 @@ def reserve(user: User, item: Item, key: str) -> Purchase | None:
 
 
 def confirm(purchase: Purchase) -> None:
-    """Spend what was set aside. HoldExpired where that came too late."""
-    if purchase.status == "reserved":
-        coins.capture(purchase.hold_id)
-        purchase.status = "bought"
+    """Spend what was set aside. HoldClosed where it is too late for that."""
+    receipt = coins.capture(purchase.hold_id)
+    if receipt and not end("bought", Purchase.id == purchase.id):
+        raise HoldExpired
 
 
 def cancel(purchase: Purchase) -> None:
-    """Free what was set aside, and put the item back."""
-    if purchase.status != "reserved":
-        return
+    """Free what was set aside, and put the item back. HoldClosed where it was confirmed."""
     coins.release(purchase.hold_id)
     put_back(purchase.item_id, "cancelled", Purchase.id == purchase.id)
 
@@ -82,9 +80,14 @@ def put_back_overdue(item: Item) -> None:
 
 def put_back(item_id: int, status: str, *which: ColumnElement[bool]) -> None:
     """End reservations, and put as many items back as this request has ended."""
-    ended = update(Purchase).where(Purchase.status == "reserved", *which).values(status=status)
-    number = db.session.execute(ended).rowcount
+    number = end(status, *which)
     db.session.execute(update(Item).where(Item.id == item_id).values(stock=Item.stock + number))
+
+
+def end(status: str, *which: ColumnElement[bool]) -> int:
+    """Give reservations another status: how many were still open."""
+    ended = update(Purchase).where(Purchase.status == "reserved", *which).values(status=status)
+    return db.session.execute(ended).rowcount
 
 
 def note(user: User, item: Item, status: str, hold_id: int | None = None) -> Purchase:

@@ -113,13 +113,15 @@ def test_a_reservation_sets_coins_aside_until_it_is_confirmed(app: Flask, ada: F
     assert item(app, "telescope").stock == 7
     assert [close(ada, "confirm"), close(ada, "confirm")] == [303, 303]
     assert paid(app)["shop"] == -60
+    assert close(ada, "cancel") == 409
+    assert item(app, "telescope").stock == 7
 
 
 def test_a_cancelled_reservation_gives_all_back(app: Flask, ada: FlaskClient) -> None:
     buy(ada, "telescope", how="reserve")
     assert [close(ada, "cancel"), close(ada, "cancel")] == [303, 303]
     assert item(app, "telescope").stock == 8
-    assert close(ada, "confirm") == 303
+    assert close(ada, "confirm") == 409
     assert balance(app) == 200
 
 
@@ -134,9 +136,17 @@ def test_what_is_never_confirmed_is_free_for_others(app: Flask, ada: FlaskClient
         assert "1 left" in shown(bob.get("/shop/").text)
         assert buy(bob, "telescope", how="reserve") == 303
         assert buy(ada, "telescope", "another form", how="reserve") == 409
+        assert [close(ada, how) for how in ("confirm", "cancel")] == [409, 303]
+    assert item(app, "telescope").stock == 0
     with app.app_context():
         statuses = db.session.scalars(select(Purchase.status).order_by(Purchase.id)).all()
     assert statuses == ["expired", "reserved"]
+
+
+@pytest.mark.parametrize("how", ["confirm", "cancel"])
+def test_what_was_bought_at_once_is_no_reservation(app: Flask, ada: FlaskClient, how: str) -> None:
+    buy(ada, "rocket")
+    assert close(ada, how) == 404
 
 
 @pytest.mark.parametrize("how", ["confirm", "cancel"])

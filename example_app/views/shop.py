@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from sqlalchemy import select
 
-from flask_coins import HoldExpired
+from flask_coins import HoldClosed
 
 from .. import shop
 from ..extensions import coins, db
@@ -60,12 +60,11 @@ def reserve(item_id: int) -> ResponseReturnValue:
 @bp.post("/purchases/<int:purchase_id>/confirm")
 @login_required
 def confirm(purchase_id: int) -> ResponseReturnValue:
-    purchase = own_purchase(purchase_id)
+    purchase = own_reservation(purchase_id)
     try:
         shop.confirm(purchase)
-    except HoldExpired:
-        db.session.rollback()
-        abort(409, "This reservation has expired: its coins are free again.")
+    except HoldClosed:
+        return over()
     db.session.commit()
     return to_shop(f"{purchase.item} is yours.")
 
@@ -73,16 +72,25 @@ def confirm(purchase_id: int) -> ResponseReturnValue:
 @bp.post("/purchases/<int:purchase_id>/cancel")
 @login_required
 def cancel(purchase_id: int) -> ResponseReturnValue:
-    purchase = own_purchase(purchase_id)
-    shop.cancel(purchase)
+    purchase = own_reservation(purchase_id)
+    try:
+        shop.cancel(purchase)
+    except HoldClosed:
+        return over()
     db.session.commit()
     return to_shop(f"{purchase.item} is free for others, and your coins are free again.")
 
 
-def own_purchase(purchase_id: int) -> Purchase:
-    """Nobody learns which purchases others have."""
+def own_reservation(purchase_id: int) -> Purchase:
+    """A reservation, also one that is over. Nobody learns which purchases others have."""
     purchase = db.get_or_404(Purchase, purchase_id)
-    return purchase if purchase.user_id == current_user.id else abort(404)
+    is_own = purchase.user_id == current_user.id and purchase.hold_id is not None
+    return purchase if is_own else abort(404)
+
+
+def over() -> ResponseReturnValue:
+    db.session.rollback()
+    abort(409, "This reservation is over: it was confirmed or cancelled, or a day has passed.")
 
 
 def sold_out(item: Item) -> ResponseReturnValue:
