@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api").expect
-pytestmark = pytest.mark.browser
+# In one process, for the weeks take a while to live.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
 PASSWORDS = {name: password for name, password, _ in LOGINS}
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -58,6 +59,13 @@ def test_the_docs_show_the_pages_as_they_are(browser: Browser, demo: Site, tmp_p
         assert size_of(file) == size_of(in_docs)
         assert max(file.stat().st_size, in_docs.stat().st_size) <= LARGEST
         assert f"](images/{file.name})" in (DOCS / "tour.md").read_text()
+
+
+def test_the_admin_is_warned_of_what_pays_too_much(browser: Browser, demo: Site) -> None:
+    with visitor(browser, demo.url) as somebody:
+        page = log_in(somebody, "admin")
+        page.get_by_role("link", name="Admin", exact=True).click()
+        expect(page.get_by_role("main")).to_contain_text("25 paid today, and you expect 20 at most")
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])

@@ -53,6 +53,16 @@ def test_a_double_click_buys_once(ann: Learner) -> None:
     assert ann.paid()["shop"] == [-30]
 
 
+def test_reloading_and_going_back_send_no_form_again(ann: Learner) -> None:
+    ann.open("/goals/")
+    ann.press("Collect")
+    expect(ann.main).to_contain_text("✓ collected")
+    for move in (ann.page.reload, ann.page.go_back, ann.page.go_forward, ann.page.reload):
+        move()
+    expect(ann.main).to_contain_text("✓ collected")
+    assert ann.paid()["daily_goal"] == [15]
+
+
 def submit_at_once(learner: Learner, tabs: list[Page], path: str, form: str) -> None:
     """Submit ``form`` of the page at ``path`` in all ``tabs``; none is sent until all are."""
     held: list[Route] = []

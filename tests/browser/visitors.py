@@ -22,10 +22,12 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",
     # The same letters on every computer.
     "--font-render-hinting=none",
     "--disable-lcd-text",
 ]
+HEADER, POLICY = "content-security-policy", "default-src 'self'"
 PATIENCE = 20_000
 PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
@@ -51,19 +53,21 @@ class Visitor:
         self.asked: list[str] = []
         self.complaints: list[str] = []
         context.on("request", lambda request: self.asked.append(request.url))
-        context.on("response", self._note_status)
+        context.on("response", self._note_response)
         context.on("console", self._note_message)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
 
-    def _note_status(self, response: Response) -> None:
+    def _note_response(self, response: Response) -> None:
         asked_for = response.request.resource_type
+        if asked_for == "document" and POLICY not in response.headers.get(HEADER, ""):
+            self.complaints.append(f"no policy for {response.url}")
         if response.status >= 500 or (
             response.status >= 400 and asked_for not in ("document", "fetch", "xhr")
         ):
             self.complaints.append(f"{response.status} for {response.url}")
 
     def _note_message(self, message: ConsoleMessage) -> None:
-        # A refusal's status is told here too; _note_status knows which of them are none.
+        # A refusal's status is told here too; _note_response knows which of them are none.
         refusal = message.text.startswith("Failed to load resource: the server responded")
         if message.type in ("error", "warning") and not refusal:
             self.complaints.append(message.text)
@@ -80,7 +84,10 @@ class Visitor:
         assert self.context.request.post(f"{self.url}/pay", form=form).ok
 
     def judge(self) -> None:
-        """Fail if any page asked another host for something, or if the browser complained."""
+        """Fail if any page asked another host for something, or if the browser complained.
+
+        What a strict policy forbids is among its complaints: no page came without one.
+        """
         elsewhere = {
             each
             for each in self.asked
