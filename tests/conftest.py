@@ -42,11 +42,19 @@ def servers() -> Iterator[Callable[[str], str]]:
         yield lru_cache(lambda engine: databases.enter_context(new_database(engine)))
 
 
+@pytest.fixture(scope="session")
+def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each test in turn has its SQLite file."""
+    return tmp_path_factory.mktemp("sqlite")
+
+
 @pytest.fixture
-def database_url(engine: str, servers: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without a single table."""
+def database_url(engine: str, servers: Callable[[str], str], sqlite_folder: Path) -> Iterator[str]:
+    """The URL of a database without a single table; every test on an engine has the same one."""
     if engine == "sqlite":
-        yield f"sqlite:///{tmp_path / 'host.sqlite3'}"
+        yield f"sqlite:///{sqlite_folder / 'host.sqlite3'}"
+        for file in sqlite_folder.iterdir():
+            file.unlink()
     else:
         yield servers(engine)
         drop_tables(servers(engine))
@@ -72,11 +80,14 @@ def coins(clock: Clock) -> Coins:
 
 @pytest.fixture
 def make_app(database_url: str, db: SQLAlchemy, coins: Coins) -> Iterator[Callable[..., Flask]]:
-    """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``."""
+    """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``.
+
+    Our pages are not part of it: making their URL rules would take longer than most tests.
+    """
     apps: list[Flask] = []
 
     def make(**config: object) -> Flask:
-        app = create_app(database_url, db, coins, **config)
+        app = create_app(database_url, db, coins, **{"COINS_URL_PREFIX": None, **config})
         apps.append(app)
         with app.app_context():
             db.create_all()

@@ -57,6 +57,18 @@ def drop_tables(url: str) -> None:
         _execute(sa.make_url(url), "SET foreign_key_checks = 0", *drop)
 
 
+@contextmanager
+def beside(connection: sa.Connection) -> Iterator[sa.Connection]:
+    """Another connection to the same database, of an engine that lasts: it compiles nothing twice."""
+    with _lasting(connection.engine.url).connect() as other:
+        yield other
+
+
+@cache
+def _lasting(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, poolclass=NullPool)
+
+
 @cache
 def _engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")

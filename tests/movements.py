@@ -14,6 +14,7 @@ from flask_coins import Coins
 from flask_coins._models import log
 from flask_coins._verify import faults
 
+from .databases import beside
 from .races import Answer, reconcile
 
 USERS = [f"racer:{number}" for number in range(12)]
@@ -27,10 +28,11 @@ FROM coin_balance b
 
 
 def books_faults(connection: sa.Connection) -> list[Any]:
-    """What does not add up: balances, chain, and what is held against the open holds."""
-    rows = connection.execute(sa.text(_HELD)).all()
-    held = [tuple(row) for row in rows if row[2] != row[3] or row[2] < 0]
-    return [*reconcile(connection), *faults(connection), *held]
+    """What does not add up there: balances, chain, and what is held against the open holds."""
+    with beside(connection) as other:
+        rows = other.execute(sa.text(_HELD)).all()
+        held = [tuple(row) for row in rows if row[2] != row[3] or row[2] < 0]
+        return [*reconcile(other), *faults(other), *held]
 
 
 def rows_of(db: SQLAlchemy, table: str) -> list[Any]:

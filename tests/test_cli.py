@@ -30,6 +30,12 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """A host with our pages, as it is where nothing is set."""
+    return make_app(COINS_URL_PREFIX="/coins")
+
+
+@pytest.fixture
 def run(app: Flask) -> Run:
     """``run("award", "7", "15")``: a command on ``app``."""
     return lambda *args: app.test_cli_runner().invoke(args=["coins", *args])

@@ -65,6 +65,12 @@ def without_expiry() -> SQLAlchemy:
 
 
 @pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """A host with our pages, as it is where nothing is set."""
+    return make_app(COINS_URL_PREFIX="/coins")
+
+
+@pytest.fixture
 def db(request: pytest.FixtureRequest) -> SQLAlchemy:
     name = getattr(request, "param", "plain")
     if name == "dataclasses" and sa.__version__ >= "2.1":
