@@ -23,10 +23,31 @@ from .apps import Clock, create_app
 from .databases import ENGINES, drop_tables, missing, new_database
 from .races import Racers, spawn
 
+OWN_SERVERS = {"private_postgresql", "private_mariadb", "pgbouncer"}
+"""Fixtures of ``tests/faults`` that start one."""
+
 
 def pytest_configure() -> None:
     if unset := missing():
         raise pytest.UsageError(f"COINS_TEST_REQUIRE_ENGINES=1, but not set: {', '.join(unset)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark races, and keep together what shares processes or servers of its own."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        named = dict(params.params) if params else {}
+        fixtures = {*getattr(item, "fixturenames", ()), *filter(_is_text, named.values())}
+        group = "own servers" if fixtures & OWN_SERVERS else None
+        if "racers" in fixtures:
+            item.add_marker("races")
+            group = group or f"races on {named.get('engine')}"
+        if group and config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 @pytest.fixture(scope="session", params=ENGINES)

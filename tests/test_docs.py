@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
+from flask.cli import FlaskGroup
 
 import flask_coins
 from flask_coins import Coins, Outcome, errors, signals
@@ -57,14 +60,34 @@ class Page:
                 assert doctest.OutputChecker().check_output(expected, output, FLAGS), output
 
     def run(self, command: str) -> str:
-        words = [sys.executable, "-m", *command.split()]
+        program, *args = command.split()
+        if program == "flask":
+            # In a context without an app, with the page's modules read anew: as a process has them.
+            return contextvars.Context().run(self.flask, args)
+        words = [sys.executable, "-m", program, *args]
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def flask(self, args: list[str]) -> str:
+        ours = {name: it for name, it in sys.modules.items() if not hasattr(it, "__file__")}
+        ours = {name: it for name, it in ours.items() if (self.folder / f"{name}.py").exists()}
+        for name in ours:
+            del sys.modules[name]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                done = CliRunner().invoke(FlaskGroup(), args, catch_exceptions=False)
+        finally:
+            sys.modules.update(ours)
+        assert done.exit_code == 0, done.output
         return done.stdout
 
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")  # as its command line leaves it
     modules = dict(sys.modules)
     yield Page(tmp_path)
     for name in sys.modules.keys() - modules.keys():

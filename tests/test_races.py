@@ -14,7 +14,7 @@ from flask_coins import Coins, Receipt
 
 from .races import Answer, Call, Racers, reconcile
 
-USERS = [f"racer:{number}" for number in range(30)]
+USERS = [f"racer:{number}" for number in range(15)]
 
 Race = Callable[..., dict[str, int]]
 
