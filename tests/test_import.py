@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from flask_coins import Coins, Outcome
 from flask_coins._cli_transport import import_command
 from flask_coins._models import MAX_AMOUNT, balances, log
 
-from .apps import create_app
+from .apps import Clock, create_app
 from .races import Racers, reconcile
 from .statements import before
 
@@ -86,6 +86,18 @@ def old(app: Flask, db: SQLAlchemy, tmp_path: Path) -> Importer:
     return Importer(app, db, tmp_path)
 
 
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Importer]:
+    """One on SQLite alone, for what is said before a server would hear of it."""
+    db, coins = SQLAlchemy(), Coins(clock=Clock())
+    url = f"sqlite:///{tmp_path / 'host.sqlite3'}"
+    app = create_app(url, db, coins, COINS_URL_PREFIX=None)
+    with app.app_context():
+        db.create_all()
+        yield Importer(app, db, tmp_path)
+        db.engine.dispose()
+
+
 def done(result: Result) -> dict[str, Any]:
     """The summary that a command with ``--json`` printed."""
     assert result.exit_code == 0, result.output
@@ -120,8 +132,8 @@ def test_every_row_comes_in_with_its_time(old: Importer) -> None:
     assert old.balances() == {"ann": (6, 10, 4), "bob": (5, 5, 0)}
 
 
-def test_people_are_told_in_lines(old: Importer) -> None:
-    lines = old.csv(*GOALS).stdout.splitlines()
+def test_people_are_told_in_lines(quiet: Importer) -> None:
+    lines = quiet.csv(*GOALS).stdout.splitlines()
     assert lines[2].split() == ["entries", "written", "3"]
     assert len(lines) == 6
 
@@ -163,24 +175,24 @@ def test_json_lines_come_in_as_well(old: Importer) -> None:
     ]
 
 
-def test_stdin_is_a_file_too(old: Importer) -> None:
+def test_stdin_is_a_file_too(quiet: Importer) -> None:
     text = "\n".join((HEADER, *GOALS)).encode()
-    assert "--format" in old.run("-", "--source", "old", stdin=text).output
+    assert "--format" in quiet.run("-", "--source", "old", stdin=text).output
     args = ["-", "--source", "old", "--format", "csv", "--json"]
-    assert done(old.run(*args, stdin=text))["written"] == 3
+    assert done(quiet.run(*args, stdin=text))["written"] == 3
 
 
-def test_columns_can_have_other_names(old: Importer) -> None:
+def test_columns_can_have_other_names(quiet: Importer) -> None:
     header = "key,uid,coins,why,at"
     names = ["id=key", "user=uid", "amount=coins", "reason=why", "created_at=at"]
     args = [word for name in names for word in ("--map", name)]
-    done(old.csv(*GOALS, header=header, args=[*args, "--json"]))
-    assert old.balances() == {"ann": (6, 10, 4), "bob": (5, 5, 0)}
+    done(quiet.csv(*GOALS, header=header, args=[*args, "--json"]))
+    assert quiet.balances() == {"ann": (6, 10, 4), "bob": (5, 5, 0)}
 
 
-def test_user_is_understood_without_a_map(old: Importer) -> None:
-    done(old.csv(*GOALS, header=HEADER.replace("user_id", "user"), args=["--json"]))
-    assert sorted(old.balances()) == ["ann", "bob"]
+def test_user_is_understood_without_a_map(quiet: Importer) -> None:
+    done(quiet.csv(*GOALS, header=HEADER.replace("user_id", "user"), args=["--json"]))
+    assert sorted(quiet.balances()) == ["ann", "bob"]
 
 
 def test_times_without_a_zone_are_in_the_one_that_is_named(old: Importer) -> None:
@@ -226,8 +238,8 @@ def test_other_columns_are_refused_ignored_or_kept(old: Importer) -> None:
     assert old.entries("details")[1:] == [(None,)]
 
 
-def test_an_empty_file_with_names_has_nothing_to_import(old: Importer) -> None:
-    assert done(old.csv(args=["--json"]))["written"] == 0
+def test_an_empty_file_with_names_has_nothing_to_import(quiet: Importer) -> None:
+    assert done(quiet.csv(args=["--json"]))["written"] == 0
 
 
 # -- once and never twice -------------------------------------------------------------------------
@@ -297,8 +309,8 @@ def test_also_far_behind_and_for_somebody_else(old: Importer) -> None:
     old.refuses(old.csv(*rows, "5,bob,1,goal,2026-11-20"), "line 1102 (id 5)", "that of 6 too")
 
 
-def test_a_source_without_a_name_is_refused(old: Importer) -> None:
-    result = old.run(old.file("\n".join((HEADER, *GOALS))))
+def test_a_source_without_a_name_is_refused(quiet: Importer) -> None:
+    result = quiet.run(quiet.file("\n".join((HEADER, *GOALS))))
     assert (result.exit_code, "--source NAME" in result.output) == (2, True)
 
 
@@ -353,18 +365,18 @@ def test_a_payment_of_yesterday_leaves_today_open(
         *(str(MAX_AMOUNT + 1), str(-MAX_AMOUNT - 1), "9" * 5000),
     ],
 )
-def test_an_amount_that_is_no_whole_number_is_named(old: Importer, amount: str) -> None:
-    old.refuses(old.csv(GOALS[0], f"2,bob,{amount},goal,2026-11-20"), "line 3: ")
+def test_an_amount_that_is_no_whole_number_is_named(quiet: Importer, amount: str) -> None:
+    quiet.refuses(quiet.csv(GOALS[0], f"2,bob,{amount},goal,2026-11-20"), "line 3: ")
 
 
 @pytest.mark.parametrize("amount", [5.0, "5", True, None, 0, [5], {"n": 5}, 1e3, MAX_AMOUNT + 1])
-def test_in_json_too(old: Importer, amount: object) -> None:
-    old.refuses(old.jsonl(goal(), goal(id=2, amount=amount)), "line 2: ")
+def test_in_json_too(quiet: Importer, amount: object) -> None:
+    quiet.refuses(quiet.jsonl(goal(), goal(id=2, amount=amount)), "line 2: ")
 
 
-def test_nan_is_no_json(old: Importer) -> None:
+def test_nan_is_no_json(quiet: Importer) -> None:
     line = json.dumps(goal()).replace("10", "NaN")
-    old.refuses(old.jsonl(goal(id=2), line), "line 2: it is no JSON: NaN")
+    quiet.refuses(quiet.jsonl(goal(id=2), line), "line 2: it is no JSON: NaN")
 
 
 @pytest.mark.parametrize(
@@ -391,8 +403,8 @@ def test_nan_is_no_json(old: Importer) -> None:
         ("2,bob,-1,hat,2026-11-20", "the balance of user bob would be -1 coins"),
     ],
 )
-def test_a_row_that_is_broken_is_named_by_its_line(old: Importer, row: str, words: str) -> None:
-    old.refuses(old.csv(GOALS[0], row), "Nothing was imported", "line 3", words)
+def test_a_row_that_is_broken_is_named_by_its_line(quiet: Importer, row: str, words: str) -> None:
+    quiet.refuses(quiet.csv(GOALS[0], row), "Nothing was imported", "line 3", words)
 
 
 @pytest.mark.parametrize(
@@ -410,27 +422,27 @@ def test_a_row_that_is_broken_is_named_by_its_line(old: Importer, row: str, word
         (json.dumps(goal())[:-1] + ', "amount": 5}', "an object has a name twice"),
     ],
 )
-def test_a_broken_line_of_json_is_named(old: Importer, line: str, words: str) -> None:
-    old.refuses(old.jsonl(goal(id=7), line), "line 2: ", words)
+def test_a_broken_line_of_json_is_named(quiet: Importer, line: str, words: str) -> None:
+    quiet.refuses(quiet.jsonl(goal(id=7), line), "line 2: ", words)
 
 
-def test_bytes_that_are_no_utf_8_are_named(old: Importer) -> None:
+def test_bytes_that_are_no_utf_8_are_named(quiet: Importer) -> None:
     text = "\n".join((HEADER, *GOALS)).encode().replace(b"bob", b"b\xffb")
-    old.refuses(old.run(old.file(text), "--source", "old"), "line 3: ", "surrogates")
+    quiet.refuses(quiet.run(quiet.file(text), "--source", "old"), "line 3: ", "surrogates")
 
 
-def test_the_mark_of_utf_8_is_passed_over(old: Importer) -> None:
+def test_the_mark_of_utf_8_is_passed_over(quiet: Importer) -> None:
     text = b"\xef\xbb\xbf" + "\r\n".join((HEADER, *GOALS)).encode()
-    assert done(old.run(old.file(text), "--source", "old", "--json"))["written"] == 3
+    assert done(quiet.run(quiet.file(text), "--source", "old", "--json"))["written"] == 3
 
 
-def test_a_row_behind_one_of_several_lines_has_its_true_number(old: Importer) -> None:
+def test_a_row_behind_one_of_several_lines_has_its_true_number(quiet: Importer) -> None:
     rows = ['1,ann,10,goal,2026-11-20,"{\n}"', "", "2,bob,x,goal,2026-11-20,"]
-    old.refuses(old.csv(*rows, header=f"{HEADER},details"), "line 5: an amount")
+    quiet.refuses(quiet.csv(*rows, header=f"{HEADER},details"), "line 5: an amount")
 
 
-def test_the_first_twenty_are_named(old: Importer) -> None:
-    result = old.csv(*(f"{n},ann,x,goal,2026-11-20" for n in range(30)))
+def test_the_first_twenty_are_named(quiet: Importer) -> None:
+    result = quiet.csv(*(f"{n},ann,x,goal,2026-11-20" for n in range(30)))
     assert result.output.count("line ") == 20
     assert "line 21: " in result.output
     assert "There may be more" in result.output
@@ -466,8 +478,8 @@ def test_coins_on_hold_cannot_be_spent(old: Importer, db: SQLAlchemy) -> None:
         ("id,amount,reason,created_at\n", "no column 'user'"),
     ],
 )
-def test_a_first_line_that_is_none_is_wrong(old: Importer, text: str, words: str) -> None:
-    result = old.run(old.file(text), "--source", "old")
+def test_a_first_line_that_is_none_is_wrong(quiet: Importer, text: str, words: str) -> None:
+    result = quiet.run(quiet.file(text), "--source", "old")
     assert (result.exit_code, words in result.output) == (2, True)
 
 
@@ -485,9 +497,9 @@ def test_a_first_line_that_is_none_is_wrong(old: Importer, text: str, words: str
         ["--format", "xml"],
     ],
 )
-def test_wrong_arguments_end_with_status_2(old: Importer, args: list[str]) -> None:
-    assert old.csv(*GOALS, args=args).exit_code == 2
-    assert old.entries() == []
+def test_wrong_arguments_end_with_status_2(quiet: Importer, args: list[str]) -> None:
+    assert quiet.csv(*GOALS, args=args).exit_code == 2
+    assert quiet.entries() == []
 
 
 @pytest.mark.parametrize(
@@ -498,16 +510,16 @@ def test_wrong_arguments_end_with_status_2(old: Importer, args: list[str]) -> No
     ],
 )
 def test_a_source_that_is_not_there_takes_one_line(
-    old: Importer, origin: str, words: str, monkeypatch: pytest.MonkeyPatch
+    quiet: Importer, origin: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(old.folder)
-    old.refuses(old.run(origin, "--source", "old"), words)
-    assert not (old.folder / "nowhere.sqlite3").exists()
+    monkeypatch.chdir(quiet.folder)
+    quiet.refuses(quiet.run(origin, "--source", "old"), words)
+    assert not (quiet.folder / "nowhere.sqlite3").exists()
 
 
-def test_what_cannot_be_reached_is_a_wrong_argument(old: Importer) -> None:
+def test_what_cannot_be_reached_is_a_wrong_argument(quiet: Importer) -> None:
     for origin in ("oracle+nothing://x", "postgresql+nothing://x"):
-        assert old.run(origin, "--source", "old").exit_code == 2
+        assert quiet.run(origin, "--source", "old").exit_code == 2
 
 
 def test_missing_tables_are_told(tmp_path: Path) -> None:
@@ -560,29 +572,31 @@ def test_a_hand_written_log_comes_in_by_its_url(
     assert done(old.run(url, *args))["there"] == 2
 
 
-def test_the_table_can_be_another(old: Importer, elsewhere: Callable[..., str]) -> None:
+def test_the_table_can_be_another(quiet: Importer, elsewhere: Callable[..., str]) -> None:
     url = elsewhere(goal(created_at=AT), name="points")
-    assert "no table coin_log" in old.run(url, "--source", "old").output
-    assert done(old.run(url, "--source", "old", "--table", "points", "--json"))["written"] == 1
+    assert "no table coin_log" in quiet.run(url, "--source", "old").output
+    assert done(quiet.run(url, "--source", "old", "--table", "points", "--json"))["written"] == 1
 
 
-def test_a_row_of_a_table_is_named_by_its_id(old: Importer, elsewhere: Callable[..., str]) -> None:
+def test_a_row_of_a_table_is_named_by_its_id(
+    quiet: Importer, elsewhere: Callable[..., str]
+) -> None:
     url = elsewhere(goal(id=5, created_at=AT), goal(id=7, amount=-40, created_at=AT))
-    old.refuses(old.run(url, "--source", "old"), "row 2 (id 7): the balance")
+    quiet.refuses(quiet.run(url, "--source", "old"), "row 2 (id 7): the balance")
 
 
 def test_ids_that_are_kept_as_char_32_are_uuids(
-    old: Importer, elsewhere: Callable[..., str]
+    quiet: Importer, elsewhere: Callable[..., str]
 ) -> None:
     user = UUID("3d1c2f0a-1111-4222-8333-444455556666")
     url = elsewhere(goal(user_id=user.hex, created_at=AT), key=sa.CHAR(32))
-    done(old.run(url, "--source", "old", "--json"))
-    assert list(old.balances()) == [str(user)]
+    done(quiet.run(url, "--source", "old", "--json"))
+    assert list(quiet.balances()) == [str(user)]
 
 
-def test_a_table_has_no_lines(old: Importer, elsewhere: Callable[..., str]) -> None:
+def test_a_table_has_no_lines(quiet: Importer, elsewhere: Callable[..., str]) -> None:
     url = elsewhere(goal(created_at=AT))
-    result = old.run(url, "--source", "old", "--ids-from-lines")
+    result = quiet.run(url, "--source", "old", "--ids-from-lines")
     assert (result.exit_code, "--map id=COLUMN" in result.output) == (2, True)
 
 
