@@ -100,15 +100,23 @@ def coins(clock: Clock) -> Coins:
 
 
 @pytest.fixture
-def make_app(database_url: str, db: SQLAlchemy, coins: Coins) -> Iterator[Callable[..., Flask]]:
-    """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``.
+def pages() -> str | None:
+    """Where hosts have our pages: nowhere, since their URL rules take longer than most tests do.
 
-    Our pages are not part of it: making their URL rules would take longer than most tests.
+    A file that asks for pages says where.
     """
+    return None
+
+
+@pytest.fixture
+def make_app(
+    database_url: str, db: SQLAlchemy, coins: Coins, pages: str | None
+) -> Iterator[Callable[..., Flask]]:
+    """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``."""
     apps: list[Flask] = []
 
     def make(**config: object) -> Flask:
-        app = create_app(database_url, db, coins, **{"COINS_URL_PREFIX": None, **config})
+        app = create_app(database_url, db, coins, **{"COINS_URL_PREFIX": pages, **config})
         apps.append(app)
         with app.app_context():
             db.create_all()

@@ -16,10 +16,15 @@ from .shop import PRICES, open_shop
 
 
 @pytest.fixture
+def pages() -> str:
+    return "/coins"
+
+
+@pytest.fixture
 def app(make_app: Callable[..., Flask], db: SQLAlchemy, coins: Coins) -> Flask:
     """Ann has 100 coins, of which 40 are held."""
     open_shop(coins)
-    app = make_app(COINS_URL_PREFIX="/coins", COINS_API_PRICES=PRICES)
+    app = make_app(COINS_API_PRICES=PRICES)
     app.test_client_class = HeldClient
     with app.app_context():
         coins.award("ann", 100)

@@ -24,6 +24,11 @@ GIFT = {"to": "Bob", "amount": 4}
 
 
 @pytest.fixture
+def pages() -> str:
+    return "/coins"
+
+
+@pytest.fixture
 def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'host.sqlite3'}"
 

@@ -28,6 +28,11 @@ Who = dict[str, Any]
 
 
 @pytest.fixture
+def pages() -> str:
+    return "/coins"
+
+
+@pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: what is sent to the database is claimed elsewhere."""
     return f"sqlite:///{tmp_path / 'host.sqlite3'}"

@@ -30,9 +30,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Flask:
-    """A host with our pages, as it is where nothing is set."""
-    return make_app(COINS_URL_PREFIX="/coins")
+def pages() -> str:
+    return "/coins"
 
 
 @pytest.fixture

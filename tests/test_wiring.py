@@ -30,6 +30,11 @@ Make = Callable[..., Flask]
 
 
 @pytest.fixture
+def pages() -> str:
+    return "/coins"
+
+
+@pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """What is wired up has nothing to do with the engine."""
     return f"sqlite:///{tmp_path / 'host.sqlite3'}"
