@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
+# What an impatient finger does, whether or not the browser lets go of the first request.
+SEND_TWICE = """form => {
+    const body = new URLSearchParams(new FormData(form));
+    const send = () => fetch(form.action, {method: "POST", body}).then(answer => answer.text());
+    return Promise.all([send(), send()]);
+}"""
 
 
 @pytest.fixture
@@ -45,11 +50,9 @@ def test_a_double_click_collects_once(ann: Learner) -> None:
     assert ann.paid()["daily_goal"] == [15]
 
 
-def test_a_double_click_buys_once(ann: Learner) -> None:
+def test_a_form_that_is_sent_twice_buys_once(ann: Learner) -> None:
     ann.is_given(100)
-    ann.open("/shop/")
-    ann.main.get_by_role("button", name="Buy Rocket badge").dblclick()
-    expect(ann.main).to_contain_text(re.compile("Rocket badge (is yours|was yours already)"))
+    ann.open("/shop/").locator("form[action$='/buy']").nth(1).evaluate(SEND_TWICE)
     assert ann.paid()["shop"] == [-30]
 
 

@@ -93,8 +93,8 @@ class Visitor:
             for each in self.asked
             if urlsplit(each).scheme != "data" and not each.startswith(self.url + "/")
         }
-        assert not elsewhere
-        assert not self.complaints
+        assert not elsewhere, elsewhere
+        assert not self.complaints, self.complaints
 
 
 @contextmanager
