@@ -32,11 +32,11 @@ def pages_of(app: Flask) -> set[str]:
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "de-DE")])
 def test_axe_finds_nothing(
-    visit_plain: Callable[..., Visitor], viewport: dict[str, int], scheme: str
+    visit_plain: Callable[..., Visitor], viewport: dict[str, int], scheme: str, locale: str
 ) -> None:
-    visitor = visit_plain("root", viewport=viewport, color_scheme=scheme)
+    visitor = visit_plain("root", viewport=viewport, color_scheme=scheme, locale=locale)
     page = visitor.open("/")
     found = [each for path in PAGES.values() for each in faults(page, visitor.url + path)]
     assert not found
