@@ -256,8 +256,7 @@ def test_the_processes_of_a_server_are_added_up(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
-    for amount in ("3", "4"):
-        run(WORKER, amount)
-    shown = run(SCRAPE)
+    run(WORKER, "3")
+    shown = run(WORKER + SCRAPE, "4")
     assert 'coins_paid_total{currency="coins",reason="quest"} 7.0' in shown
     assert 'coins_call_seconds_count{call="award",outcome="awarded"} 2.0' in shown
