@@ -68,6 +68,14 @@ def test_a_form_that_is_changed_after_it_was_sent_moves_nothing_more(office: Off
     assert office.entries(7)[0].balance_after == 55
 
 
+def test_only_a_post_moves_coins(office: Office) -> None:
+    sure = hidden(office.preview("adjust", ANN, direction="award", amount="5"))
+    for method in ("HEAD", "GET"):
+        answer = office.browser.open("/coins/admin/adjust?id=7", method=method, data=sure)
+        assert answer.status_code == 200
+    assert len(office.entries(7)) == 1
+
+
 def test_other_currencies(office: Office) -> None:
     office.do("adjust", ANN, direction="award", amount="3", currency="gems")
     assert office.entries(7, "gems")[0].amount == 3

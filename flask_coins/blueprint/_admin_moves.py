@@ -209,7 +209,7 @@ def _steps(kind: type[Move]) -> Any:
 
     def answer(desk: Desk) -> ResponseReturnValue:
         move = kind(desk)
-        if request.method == "GET":
+        if request.method != "POST":
             return _page(move, move.name, secrets.token_urlsafe(12))
         key = request.form.get("key", "")
         try:
