@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,7 +22,8 @@ from .errors import CoinsError
 
 COLUMNS = tuple(column.name for column in log.columns)
 _IDS = ("id", "reverses_id", "transfer_id")
-_FORMULAS = ("=", "+", "-", "@")
+# Where a comma is what points are elsewhere, spreadsheets end a cell at a semicolon.
+_FORMULA = re.compile(r"""(?:^|(?<=;))(?=[\s"]*[=+\-@＝＋－＠])""")
 _CHUNK = 2000
 Write = Callable[[Any], None]
 
@@ -118,7 +120,7 @@ def rows_to_csv(out: TextIO, for_spreadsheets: bool) -> Write:
 
 def _harmless(cell: Any) -> Any:
     """A text that a spreadsheet would take for a formula, made a text there too."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+    return _FORMULA.sub("'", cell) if isinstance(cell, str) else cell
 
 
 def _json_lines(out: TextIO) -> Write:
