@@ -55,8 +55,12 @@ def around(state: State, of: Board, user_id: str, each_side: int) -> list[Place]
 
 
 def names(state: State, user_ids: Iterable[str]) -> dict[str, str]:
-    """The names that the host's ``user_names_loader`` gives, by id, in one call; some have none."""
-    loader, asked = state.loaders.user_names, sorted(set(user_ids))
+    """The names that the host's ``user_names_loader`` gives, by id, in one call; some have none.
+
+    It is not asked for those who were erased: their ids are none of its own.
+    """
+    loader = state.loaders.user_names
+    asked = sorted({each for each in user_ids if not each.startswith(_checks.FORGOTTEN)})
     if loader is None or not asked:
         return {}
     found = loader(asked)

@@ -328,6 +328,18 @@ def test_a_hosts_words_stand_for_a_subject(pay: Award, read: Read, coins: Coins)
     assert "Other 12:00 · 18 +5" in said
 
 
+def test_the_host_is_not_asked_what_an_erased_person_was_called(
+    app: Flask, db: SQLAlchemy, coins: Coins, pay: Award, read: Read
+) -> None:
+    pay(5, "bonus", user=9)
+    with app.app_context():
+        coins.transfer(9, 7, 5)
+        coins.forget(9)
+        db.session.commit()
+    coins.user_names_loader(lambda ids: {each: f"Number {int(each)}" for each in ids})
+    assert "Transfer" in read(part="history")
+
+
 def test_others_are_named_as_the_host_names_them(
     app: Flask, db: SQLAlchemy, coins: Coins, pay: Award, read: Read
 ) -> None:
