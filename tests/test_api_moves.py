@@ -276,6 +276,26 @@ def test_who_has_no_coins_learns_no_names(ann: HeldClient, name: str) -> None:
     assert code(move(ann, TRANSFER, {**GIFT, "to": name})) == (402, "insufficient_coins")
 
 
+@pytest.mark.parametrize("name", ["Nobody", "Ann", "Cid", "Eve"])
+def test_a_key_that_was_used_tells_no_names(ann: HeldClient, name: str) -> None:
+    move(ann, TRANSFER, GIFT)
+    assert code(move(ann, TRANSFER, {**GIFT, "to": name})) == (422, "idempotency_conflict")
+
+
+def test_a_repetition_asks_no_more_who_may_receive(ann: HeldClient, app: Flask) -> None:
+    move(ann, TRANSFER, GIFT)
+    app.extensions["coins"].loaders.eligible = lambda user_id, reason: user_id != "bob"
+    assert "Idempotent-Replayed" in move(ann, TRANSFER, GIFT).headers
+
+
+@pytest.mark.parametrize("name", ["forgotten:1", "x" * 65])
+def test_where_names_are_ids_one_that_cannot_be_is_nobodys(
+    ann: HeldClient, app: Flask, name: str
+) -> None:
+    app.extensions["coins"].loaders.recipient = lambda name: name
+    assert code(move(ann, TRANSFER, {**GIFT, "to": name})) == (422, "unknown_recipient")
+
+
 def test_the_excluded_cannot_send(app: Flask, ann: HeldClient) -> None:
     ann.user = "cid"
     assert code(move(ann, TRANSFER, GIFT)) == (403, "excluded")
@@ -383,6 +403,7 @@ def test_nobody_moves_nothing(ann: HeldClient, path: str) -> None:
         ({"Sec-Fetch-Site": "same-origin", "Origin": "http://elsewhere"}, False),
         ({"Origin": "http://elsewhere"}, True),
         ({"Origin": "null"}, True),
+        ({"Origin": "http://["}, True),
         ({"Origin": "http://localhost"}, False),
         ({}, False),
     ],

@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import json, request
 
@@ -47,7 +46,7 @@ def _is_cross_site() -> bool:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
         return site == "cross-site"
-    return origin is not None and urlsplit(origin).netloc != request.host
+    return origin is not None and origin.partition("://")[2] != request.host
 
 
 # -- parameters -----------------------------------------------------------------------------------

@@ -78,9 +78,12 @@ def transfer() -> Response:
     currency = _member({"currency": "coins", **sent}, "currency", _checks.currency)
     if not state.eligible(sender, _REASON):
         raise Problem(403, "excluded", "You cannot send coins.")
-    if state.reader.by_key(state.session, sender, key) is None:
+    first = state.reader.by_key(state.session, sender, key)
+    if first is None:
         _require(state, sender, amount, currency)
-    recipient = _recipient(state, name, sender)
+        recipient = _recipient(state, name, sender)
+    else:
+        recipient = _same_recipient(state, name, first)
     more = {"subject": None, "idempotency_key": key, "currency": currency, "details": None}
 
     def move(state: State) -> Receipt:
@@ -98,11 +101,33 @@ def _require(state: State, sender: str, amount: int, currency: str) -> None:
 
 def _recipient(state: State, name: str, sender: str) -> str:
     """The id that the host has for ``name``; one problem for all who can be sent nothing."""
-    user = state.loaders.recipient(name) if state.loaders.recipient else None
-    found = None if _checks.is_anonymous(user) else _checks.user_id(user)
+    found = _named(state, name)
     if found is None or found == sender or not state.eligible(found, _REASON):
         raise Problem(422, "unknown_recipient", "Nobody of this name can be sent coins.")
     return found
+
+
+def _same_recipient(state: State, name: str, first: Entry) -> str:
+    """Who got the coins when the key was used; of any other name it tells nothing, and costs none."""
+    found = _named(state, name)
+    if found is None or found != first.counterparty:
+        raise _conflict()
+    return found
+
+
+def _named(state: State, name: str) -> str | None:
+    """Whom the host means by ``name``. A text of the client's that is no id stands for nobody."""
+    user = state.loaders.recipient(name) if state.loaders.recipient else None
+    try:
+        return None if _checks.is_anonymous(user) else _checks.user_id(user)
+    except InvalidInput:
+        if user == name:
+            return None
+        raise
+
+
+def _conflict() -> Problem:
+    return Problem(422, "idempotency_conflict", "This key belongs to another movement of yours.")
 
 
 def _moved(move: Callable[[State], Receipt]) -> Receipt:
@@ -110,9 +135,7 @@ def _moved(move: Callable[[State], Receipt]) -> Receipt:
     try:
         return committed(move)
     except IdempotencyConflict as error:
-        raise Problem(
-            422, "idempotency_conflict", "This key belongs to another movement of yours."
-        ) from error
+        raise _conflict() from error
     except InvalidInput as error:
         raise Problem(422, "too_many_coins", "Nobody can have that many coins.") from error
 
