@@ -68,7 +68,8 @@ def names(state: State, user_ids: Iterable[str]) -> dict[str, str]:
         raise InvalidInput(
             f"A user_names_loader answers a dict of ids and names, not {_checks.shown(found)}."
         )
-    return {str(key): str(name) for key, name in found.items() if name is not None}
+    given = {str(key): name for key, name in found.items()}
+    return {each: str(given[each]) for each in asked if given.get(each) is not None}
 
 
 def named(state: State, *lists: list[Place]) -> list[list[Place]]:

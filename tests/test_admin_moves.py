@@ -45,6 +45,12 @@ def test_the_admins_name_is_kept_where_the_host_gives_one(office: Office) -> Non
     assert office.entries(7)[0].details["name"] == "Grace"
 
 
+def test_a_host_may_name_more_than_it_is_asked_for(office: Office) -> None:
+    office.coins.user_names_loader(lambda ids: {7: "Ann", 8: "Bob"})
+    office.do("adjust", ANN, direction="award", amount="5")
+    assert office.entries(7)[0].details == {"by": "1", "note": "why not"}
+
+
 def test_before_it_is_done_it_says_what_it_does(office: Office) -> None:
     office.move("hold", 7, 10, "reserved")
     preview = office.preview("adjust", ANN, direction="spend", amount="15")
