@@ -161,6 +161,23 @@ def test_the_field_to_find_a_user_forgives_a_space_behind(office: Office) -> Non
     assert office.get("user", id="").location == "/coins/admin/"
 
 
+def test_a_name_is_shown_as_it_is(office: Office) -> None:
+    office.coins.user_names_loader(lambda ids: {7: "O'Brien & <b>"})
+    assert words(office.get("user", id=7)).count("O'Brien & <b> (7)") == 1
+    assert "<title>Coins of O&#39;Brien &amp; &lt;b&gt; (7)</title>" in office.get("user", id=7).text
+
+
+def test_a_name_cannot_turn_an_id_round(office: Office) -> None:
+    name = "Ann\N{RIGHT-TO-LEFT OVERRIDE}"
+    office.coins.user_names_loader(lambda ids: {"71": name})
+    office.move("award", "71", 5, "quest")
+    apart = f'<bdi>{name}</bdi> <span class="coins-soft"><bdi>71</bdi></span>'
+    for path in ("", "adjust", "reverse"):
+        assert apart in office.get(path, id="71", entry="1").text
+    sure = office.preview("adjust", {"id": "71"}, direction="award", amount="5")
+    assert f"<bdi>{name}</bdi> (<bdi>71</bdi>)" in sure.text
+
+
 def test_a_user_has_balances_holds_and_entries(office: Office) -> None:
     office.coins.user_names_loader(lambda ids: {7: "Ann", "8": "Bob"})
     office.move("award", 7, 1050, "daily_goal", subject="math", details={"score": "é"})
