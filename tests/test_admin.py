@@ -164,7 +164,9 @@ def test_the_field_to_find_a_user_forgives_a_space_behind(office: Office) -> Non
 def test_a_name_is_shown_as_it_is(office: Office) -> None:
     office.coins.user_names_loader(lambda ids: {7: "O'Brien & <b>"})
     assert words(office.get("user", id=7)).count("O'Brien & <b> (7)") == 1
-    assert "<title>Coins of O&#39;Brien &amp; &lt;b&gt; (7)</title>" in office.get("user", id=7).text
+    assert (
+        "<title>Coins of O&#39;Brien &amp; &lt;b&gt; (7)</title>" in office.get("user", id=7).text
+    )
 
 
 def test_a_name_cannot_turn_an_id_round(office: Office) -> None:
