@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable, iscoroutine, isroutine
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -119,7 +119,7 @@ class Coins(Moving, Reading, Economy):
         _checks.function(check, "An eligible_check")
 
         def answer(user_id: str, reason: str) -> bool:
-            return _not_awaitable(check(user_id, reason), "An eligible_check")
+            return _yes_or_no(check(user_id, reason), "An eligible_check")
 
         self._loaders.eligible = answer
         return check
@@ -131,7 +131,7 @@ class Coins(Moving, Reading, Economy):
         every user's coins and may move them.
         """
         _checks.function(check, "An admin_check")
-        self._loaders.is_admin = lambda: _not_awaitable(check(), "An admin_check")
+        self._loaders.is_admin = lambda: _yes_or_no(check(), "An admin_check")
         return check
 
     def words_loader(self, loader: F) -> F:
@@ -221,9 +221,11 @@ def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:
     return db.metadatas[bind_key]
 
 
-def _not_awaitable(answer: Any, name: str) -> bool:
-    if isawaitable(answer):
-        if iscoroutine(answer):
-            answer.close()
-        raise InvalidInput(f"{name} answers True or False, not something to be awaited.")
+def _yes_or_no(answer: Any, name: str) -> bool:
+    """What a check has answered; a method that was never called would count as a yes."""
+    if iscoroutine(answer):
+        answer.close()
+    if isawaitable(answer) or isroutine(answer):
+        to_be = "called" if isroutine(answer) else "awaited"
+        raise CoinsError(f"{name} answers True or False, not something to be {to_be}.")
     return bool(answer)

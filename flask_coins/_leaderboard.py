@@ -11,7 +11,7 @@ from . import _checks
 from ._faults import ATTEMPTS, repeated
 from ._leaderboard_reads import Board, BoardReader
 from ._state import State
-from .errors import InvalidInput
+from .errors import CoinsError, InvalidInput
 from .results import Place
 from .windows import EARLIEST, Forever, Window, parse, zone_of
 
@@ -65,7 +65,7 @@ def names(state: State, user_ids: Iterable[str]) -> dict[str, str]:
         return {}
     found = loader(asked)
     if not isinstance(found, Mapping):
-        raise InvalidInput(
+        raise CoinsError(
             f"A user_names_loader answers a dict of ids and names, not {_checks.shown(found)}."
         )
     given = {str(key): name for key, name in found.items()}

@@ -15,7 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from jinja2 import ChoiceLoader, DictLoader
 
-from flask_coins import Coins, InvalidInput, _admin_reads
+from flask_coins import Coins, CoinsError, InvalidInput, _admin_reads
 
 from .admins import Office, hidden, words
 from .apps import Clock
@@ -87,8 +87,21 @@ def test_a_check_that_would_have_to_be_awaited_is_refused(office: Office) -> Non
     with pytest.raises(InvalidInput, match="admin_check cannot be async"):
         office.coins.admin_check(check)
     office.coins.admin_check(lambda: check() or True)
-    with pytest.raises(InvalidInput, match="not something to be awaited"):
+    with pytest.raises(CoinsError, match="not something to be awaited"):
         office.get("")
+
+
+def test_a_check_that_nobody_called_is_no_yes(office: Office) -> None:
+    office.coins.admin_check(lambda: "".isalpha)  # without its ()
+    with pytest.raises(CoinsError, match="not something to be called"):
+        office.get("")
+
+
+def test_a_fault_of_the_app_is_not_the_admins(office: Office) -> None:
+    office.move("award", 7, 5)
+    office.coins.user_names_loader(lambda user_ids: ["Ann"])
+    with pytest.raises(CoinsError, match="a dict of ids and names"):
+        office.get("user", id=7)
 
 
 def test_no_page_can_be_framed_or_kept(office: Office) -> None:
@@ -342,11 +355,11 @@ def test_the_csv_has_every_column_of_whom_it_was_asked_for(office: Office) -> No
 def test_the_csv_is_a_file_with_a_harmless_name(office: Office) -> None:
     response = office.get("entries.csv", id='7/";\r\n☃')
     assert response.status_code == 400
-    response = office.get("entries.csv", id='../7";☃')
-    assert response.mimetype == "text/csv"
-    assert response.headers["Content-Disposition"].startswith("attachment; filename")
-    assert "/7" not in response.headers["Content-Disposition"]
-    assert response.headers["Cache-Control"] == "private, no-store"
+    with office.get("entries.csv", id='../7";☃') as response:
+        assert response.mimetype == "text/csv"
+        assert response.headers["Content-Disposition"].startswith("attachment; filename")
+        assert "/7" not in response.headers["Content-Disposition"]
+        assert response.headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize("bad", ["=1+1", "+1", "-1", "@x"])

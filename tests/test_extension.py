@@ -346,7 +346,7 @@ def test_an_awaitable_is_no_yes(ctx: None, coins: Coins) -> None:
         return False
 
     coins.eligible_check(lambda user_id, reason: later())
-    with pytest.raises(InvalidInput, match="not something to be awaited"):
+    with pytest.raises(CoinsError, match="not something to be awaited"):
         coins.award(7, 1)
     assert coins.balance(7) == 0
 

@@ -11,7 +11,15 @@ import pytest
 from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import CoinHidden, Coins, InvalidInput, MissingTablesError, NoUserError, Place
+from flask_coins import (
+    CoinHidden,
+    Coins,
+    CoinsError,
+    InvalidInput,
+    MissingTablesError,
+    NoUserError,
+    Place,
+)
 from flask_coins._models import hidden
 from flask_coins.windows import Between, Day, Hour
 
@@ -247,7 +255,7 @@ def test_without_a_loader_there_are_no_names(lite: Flask, coins: Coins) -> None:
 def test_a_loader_that_answers_no_dict_is_told_so(lite: Flask, coins: Coins) -> None:
     coins.award("ann", 1)
     coins.user_names_loader(lambda user_ids: ["Ann"])
-    with pytest.raises(InvalidInput, match="a dict of ids and names"):
+    with pytest.raises(CoinsError, match="a dict of ids and names"):
         coins.leaderboard()
 
 
