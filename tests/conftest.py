@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,6 +22,7 @@ from flask_coins import Coins
 
 from .apps import Clock, create_app
 from .databases import ENGINES, drop_tables, missing, new_database
+from .movements import Elsewhere, books_faults
 from .races import Racers, spawn
 
 OWN_SERVERS = {"private_postgresql", "private_mariadb", "pgbouncer"}
@@ -142,6 +144,27 @@ def ctx(app: Flask, db: SQLAlchemy) -> Iterator[None]:
     with app.app_context():
         yield
         db.session.rollback()
+
+
+@pytest.fixture
+def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
+    """Afterwards everything that was committed must add up."""
+    yield
+    db.session.rollback()
+    assert books_faults(db.session.connection()) == []
+
+
+@pytest.fixture
+def elsewhere(app: Flask, db: SQLAlchemy) -> Elsewhere:
+    """``elsewhere(act)`` does it in another session, and commits there."""
+
+    def run(act: Callable[[], object]) -> Any:
+        with app.app_context():
+            done = act()
+            db.session.commit()
+            return done
+
+    return run
 
 
 @pytest.fixture

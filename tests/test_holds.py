@@ -50,27 +50,6 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def elsewhere(app: Flask, db: SQLAlchemy) -> Elsewhere:
-    """``elsewhere(act)`` does it in another session, and commits there."""
-
-    def run(act: Callable[[], object]) -> Any:
-        with app.app_context():
-            done = act()
-            db.session.commit()
-            return done
-
-    return run
-
-
-@pytest.fixture
-def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
-    """Afterwards everything that was committed must add up."""
-    yield
-    db.session.rollback()
-    assert books_faults(db.session.connection()) == []
-
-
-@pytest.fixture
 def ten(books: None, db: SQLAlchemy, coins: Coins) -> None:
     """User 7 has 10 coins."""
     coins.award(7, 10, "start")

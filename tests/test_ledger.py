@@ -30,7 +30,7 @@ from flask_coins._writes import Movement
 from flask_coins.windows import Day, zone_of
 
 from .apps import NOON, Clock
-from .movements import books_faults
+from .movements import Elsewhere
 from .races import reconcile
 from .statements import before, statements
 
@@ -46,27 +46,6 @@ def note(db: SQLAlchemy) -> Any:
         text = sa.Column(sa.String(50), nullable=False)
 
     return Note
-
-
-@pytest.fixture
-def elsewhere(app: Flask, db: SQLAlchemy) -> Callable[[Callable[[], object]], object]:
-    """``elsewhere(act)`` does it in another session, and commits there."""
-
-    def run(act: Callable[[], object]) -> object:
-        with app.app_context():
-            done = act()
-            db.session.commit()
-            return done
-
-    return run
-
-
-@pytest.fixture
-def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
-    """Afterwards everything that was committed must add up."""
-    yield
-    db.session.rollback()
-    assert books_faults(db.session.connection()) == []
 
 
 def entries(db: SQLAlchemy) -> int:
@@ -249,7 +228,6 @@ def test_an_award_and_a_spend_cannot_share_a_key(books: None, db: SQLAlchemy, co
 
 # -- a payment between look and lock ---------------------------------------------------------
 
-Elsewhere = Callable[[Callable[[], object]], object]
 LOCK = "INSERT INTO coin_balance"
 
 

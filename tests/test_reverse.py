@@ -43,27 +43,6 @@ from .races import Racers
 from .statements import before, statements
 
 
-@pytest.fixture
-def elsewhere(app: Flask, db: SQLAlchemy) -> Elsewhere:
-    """``elsewhere(act)`` does it in another session, and commits there."""
-
-    def run(act: Callable[[], object]) -> Any:
-        with app.app_context():
-            done = act()
-            db.session.commit()
-            return done
-
-    return run
-
-
-@pytest.fixture
-def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
-    """Afterwards everything that was committed must add up."""
-    yield
-    db.session.rollback()
-    assert books_faults(db.session.connection()) == []
-
-
 def entry_of(receipt: Receipt) -> Entry:
     assert receipt.entry
     return receipt.entry

@@ -43,27 +43,6 @@ DIRECTIONS = [("1", "2"), ("2", "1")]
 
 
 @pytest.fixture
-def elsewhere(app: Flask, db: SQLAlchemy) -> Elsewhere:
-    """``elsewhere(act)`` does it in another session, and commits there."""
-
-    def run(act: Callable[[], object]) -> Any:
-        with app.app_context():
-            done = act()
-            db.session.commit()
-            return done
-
-    return run
-
-
-@pytest.fixture
-def books(ctx: None, db: SQLAlchemy) -> Iterator[None]:
-    """Afterwards everything that was committed must add up."""
-    yield
-    db.session.rollback()
-    assert books_faults(db.session.connection()) == []
-
-
-@pytest.fixture
 def ten(books: None, db: SQLAlchemy, coins: Coins) -> None:
     """Users 1 and 2 have 10 coins each."""
     coins.award(1, 10, "start")
