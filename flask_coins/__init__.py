@@ -35,7 +35,7 @@ from .results import (
     Streak,
 )
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "BudgetUse",
