@@ -281,7 +281,7 @@ def test_a_wrong_zone_is_answered_in_a_learners_words(
         ada.post("/account", data=form),
     ):
         assert response.status_code == 400
-        assert f'<p class="message">{CHOOSE_A_ZONE}</p>' in response.text
+        assert f'<p class="message is-error">{CHOOSE_A_ZONE}</p>' in response.text
     assert (user(app).zone, user(app).goal) == ("Europe/Berlin", "easy")
 
 

@@ -79,5 +79,5 @@ def logout() -> ResponseReturnValue:
 
 def again(template: str, message: str, status: int) -> ResponseReturnValue:
     """The form once more, with what was wrong."""
-    flash(message)
+    flash(message, "error")
     return render_template(template), status

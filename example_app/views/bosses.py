@@ -33,7 +33,7 @@ def fight(boss_id: int) -> ResponseReturnValue:
     if current_user.correct_this_week() < boss.hit_points:
         abort(409, f"{boss} has hit points left: each right answer of this week takes one.")
     if request.form["answer"].strip().lower() != boss.answer:
-        flash(f"{boss.name} laughs at your answer.")
+        flash(f"{boss.name} laughs at your answer.", "error")
         return index()
     flash(f"{boss.name} is defeated!")
     return redirect(url_for("bosses.index"), 303)

@@ -53,7 +53,10 @@ def answer(question_id: int) -> ResponseReturnValue:
     question = db.get_or_404(Question, question_id)
     correct = rewards.answer(current_user, question, request.form["answer"])
     db.session.commit()
-    flash("Right." if correct else "Not right: try again.")
+    if correct:
+        flash("Right.")
+    else:
+        flash("Not right: try again.", "error")
     return redirect(url_for("exams.show", variant_id=question.variant_id), 303)
 
 

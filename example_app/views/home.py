@@ -59,7 +59,7 @@ def change_account() -> ResponseReturnValue:
         choose_goal(request.form["goal"])
     except ValueError as error:
         db.session.rollback()
-        flash(str(error))
+        flash(str(error), "error")
         return account(), 400
     db.session.commit()
     flash("Saved.")
