@@ -218,8 +218,9 @@ def rewards_command(user: str | None, as_json: bool) -> None:
         found = [rule.listed(rule.constant_subject) for rule in _rewards.rules_of(state)]
     else:
         found = _rewards.status(state, user)
-    columns = ["reason", "amount", "currency", "window", "limit", "subject", "state", "opens_at"]
-    names = columns if user else columns[:-2]
+    names = ["reason", "amount", "currency", "window", "limit", "subject"]
+    if user is not None:
+        names += ["state", "opens_at", "times"]
     rows = [{name: _output.reward_json(reward)[name] for name in names} for reward in found]
     text = _output.table(rows, *names) if rows else "There are no rewards."
     show({"rewards": rows}, text, as_json)

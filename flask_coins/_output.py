@@ -57,6 +57,7 @@ def reward_json(reward: Reward) -> dict[str, Any]:
         "subject": reward.subject,
         "state": reward.state,
         "opens_at": moment(reward.opens_at),
+        "times": reward.times,
     }
 
 

@@ -188,6 +188,7 @@ def test_a_reward_says_what_it_pays(app: Flask, client: FlaskClient, who: Who) -
         "subject": "easy",
         "state": "open",
         "opens_at": None,
+        "times": 0,
     }
 
 

@@ -86,6 +86,12 @@ SCHEMAS: dict[str, Schema] = {
             "subject": or_null(_SUBJECT),
             "state": {"enum": ["open", "paid", "not_open", "excluded", "varies"]},
             "opens_at": or_null(MOMENT),
+            "times": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 1000,
+                "description": "How often it was paid in the present window, up to `limit`.",
+            },
         }
     ),
     "Rewards": object_of({"rewards": list_of(ref("Reward"))}),
