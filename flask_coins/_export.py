@@ -113,12 +113,12 @@ def rows_to_csv(out: TextIO, for_spreadsheets: bool) -> Write:
         cells[created_at] = moment(cells[created_at])
         if cells[details] is not None:
             cells[details] = json.dumps(cells[details], ensure_ascii=False)
-        writer.writerow(map(_harmless, cells) if for_spreadsheets else cells)
+        writer.writerow(map(harmless, cells) if for_spreadsheets else cells)
 
     return write
 
 
-def _harmless(cell: Any) -> Any:
+def harmless(cell: Any) -> Any:
     """A text that a spreadsheet would take for a formula, made a text there too."""
     return _FORMULA.sub("'", cell) if isinstance(cell, str) else cell
 

@@ -114,6 +114,8 @@ def reason(name: str, subject: str | None = None) -> str:
     told = loader(name, subject) if loader else None
     if told is not None:
         return str(told)
+    if name == "streak_freeze" and subject:
+        return text("Streak freeze: %(reason)s", reason=reason(subject))
     spaced = name.replace("_", " ")
     return text(_REASONS.get(name) or spaced[:1].upper() + spaced[1:])
 

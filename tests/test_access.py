@@ -40,6 +40,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "api_spend": (USERS, "/coins/api/spend"),
     "api_transfer": (USERS, "/coins/api/transfer"),
     "wallet": (USERS, "/coins/"),
+    "history_csv": (USERS, "/coins/history.csv"),
     "leaderboard": (USERS, "/coins/leaderboard"),
     "leaderboard_hidden": (USERS, "/coins/leaderboard/hidden"),
     "admin_overview": (ADMINS, "/coins/admin/"),

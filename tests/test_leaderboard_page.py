@@ -106,6 +106,13 @@ def test_windows_are_links_and_count_their_own_time(client: FlaskClient, clock: 
     assert len(places(client, f"{PAGE}?window=all")) == 10
 
 
+def test_a_window_says_when_it_ends_on_the_users_clock(client: FlaskClient, coins: Coins) -> None:
+    coins.timezone_loader(lambda user_id: "Asia/Tokyo")
+    assert "It ends tomorrow at 09:00." in client.get(f"{PAGE}?window=day").text
+    assert "It ends 1 December 2026, 09:00." in client.get(f"{PAGE}?window=month").text
+    assert "It ends" not in client.get(f"{PAGE}?window=all").text
+
+
 def test_it_is_of_one_currency(client: FlaskClient) -> None:
     text = client.get(f"{PAGE}?currency=gems").text
     assert "Nobody has earned any yet." in text

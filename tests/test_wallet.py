@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import re
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.pool import StaticPool
 
 from flask_coins import Coins, award_once
+from flask_coins.blueprint import _history_csv
 from flask_coins.windows import Between
 
 from .apps import NOON, Clock, create_app
@@ -26,6 +28,7 @@ from .statements import statements
 
 UTC = timezone.utc
 SPACES = re.compile(r"\s+")
+DOWNLOAD = "Download all of these as CSV"
 COMPILED = FileSystemBytecodeCache(mkdtemp())
 """For all apps: compiling the templates takes longer than all else."""
 Award = Callable[..., Any]
@@ -174,7 +177,7 @@ def test_currencies_stand_side_by_side(pay: Award, read: Read, client: FlaskClie
     pay(5, "b", currency="gems")
     assert "100 coins 5 gems" in read()
     assert read("?currency=gems", "balance").startswith("Balance 5 gems Today +5 gems")
-    assert read("?currency=gems", "history").endswith("B 12:00 +5 5")
+    assert read("?currency=gems", "history").endswith(f"B 12:00 +5 5 {DOWNLOAD}")
     assert "0 stars" in read("?currency=stars", "balance")
 
 
@@ -315,7 +318,7 @@ def test_history_is_told_by_day(pay: Award, read: Read, clock: Clock) -> None:
     pay(-5, "shop_item", subject="hat")
     assert read(part="history").endswith(
         "What for Amount Balance Today Shop item 12:05 · hat −5 15"
-        " 21 November 2026 Daily goal 12:00 +20 20"
+        f" 21 November 2026 Daily goal 12:00 +20 20 {DOWNLOAD}"
     )
 
 
@@ -593,6 +596,60 @@ def test_another_name_and_place_are_found(
         page = app.test_client().get(path).text
         assert 'href="/my/purse/static/coins.css"' in page
         assert 'href="/my/purse/"' in page
+
+
+# -- the history as a file ------------------------------------------------------------------------
+
+
+def rows_of(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
+    answer = client.get(f"/coins/history.csv{query}")
+    assert (answer.status_code, answer.mimetype) == (200, "text/csv")
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    text = answer.data.decode("utf-8-sig")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_a_user_takes_the_history_along(
+    pay: Award, client: FlaskClient, coins: Coins, clock: Clock
+) -> None:
+    coins.timezone_loader(lambda user_id: "Europe/Berlin")
+    pay(20, "daily_goal", details={"note": "canary"}, idempotency_key="canary")
+    pay(9, "bonus", user=8)
+    clock.forward(minutes=5)
+    pay(-5, "shop_item", subject="=hat")
+    newest, oldest = rows_of(client)
+    assert newest == {
+        "id": "3",
+        "created_at": "2026-11-22T13:05:00+01:00",
+        "reason": "shop_item",
+        "words": "Shop item",
+        "subject": "'=hat",
+        "amount": "-5",
+        "balance_after": "15",
+        "currency": "coins",
+    }
+    assert (oldest["words"], oldest["amount"]) == ("Daily goal", "20")
+    assert "canary" not in client.get("/coins/history.csv").text
+
+
+def test_the_file_has_what_the_filters_leave(
+    pay: Award, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_history_csv, "_CHUNK", 2)
+    for number in range(5):
+        pay(1 + number)
+    pay(-2, "hat")
+    pay(3, "bonus", currency="gems")
+    assert [row["amount"] for row in rows_of(client, "?show=earned")] == ["5", "4", "3", "2", "1"]
+    assert [row["amount"] for row in rows_of(client, "?currency=gems")] == ["3"]
+    assert rows_of(client, "?reason=nothing") == []
+    page = client.get("/coins/?show=earned&days=90").text
+    assert 'href="/coins/history.csv?show=earned"' in page
+
+
+def test_what_is_no_filter_makes_no_file(pay: Award, client: FlaskClient) -> None:
+    pay(5)
+    assert client.get("/coins/history.csv?from=yesterday").status_code == 400
 
 
 # -- the docs -------------------------------------------------------------------------------------

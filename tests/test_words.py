@@ -92,6 +92,7 @@ def catalog_of_the_host(folder: Path, language: str, text: str) -> None:
         (lambda: _words.weekday_of(DAY), "Sun"),
         (lambda: _words.reason("paragraph_close"), "Paragraph finished"),
         (lambda: _words.reason("XP_for_you"), "XP for you"),
+        (lambda: _words.reason("streak_freeze", "daily_login"), "Streak freeze: Daily login"),
         (lambda: (_words.language(), _words.direction()), ("en", "ltr")),
     ],
 )
@@ -130,6 +131,7 @@ def test_an_app_without_babel_speaks_english(app: Flask) -> None:
         (lambda: _words.weekday_of(DAY), "So"),
         (lambda: _words.reason("daily_goal"), "Tagesziel"),
         (lambda: _words.reason("night_owl"), "Night owl"),
+        (lambda: _words.reason("streak_freeze", "daily_goal"), "Serienschutz: Tagesziel"),
         (_words.language, "de-AT"),
     ],
 )

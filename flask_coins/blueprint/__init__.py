@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from . import _admin, _api, _csrf, _layout, _leaderboard, _problems, _toasts, _wallet
+from . import (
+    _admin,
+    _api,
+    _csrf,
+    _history_csv,
+    _layout,
+    _leaderboard,
+    _problems,
+    _toasts,
+    _wallet,
+)
 
 
 def make_blueprint() -> Blueprint:
@@ -18,6 +28,7 @@ def make_blueprint() -> Blueprint:
     )
     _api.add_routes(blueprint)
     _wallet.add_routes(blueprint)
+    _history_csv.add_routes(blueprint)
     _leaderboard.add_routes(blueprint)
     _admin.add_routes(blueprint)
     _problems.add_handlers(blueprint)

@@ -42,6 +42,8 @@ def leaderboard() -> str:
         window=window,
         windows=_titles(),
         currency=currency,
+        ends_at=board.period.end if board.period else None,
+        zone=state.zone(user_id),
     )
 
 
