@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api").expect
-# In one process, for the weeks take a while to live.
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.browser
 PASSWORDS = {name: password for name, password, _ in LOGINS}
 DOCS = Path(__file__).parents[2] / "docs"
 
