@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from configparser import ConfigParser
 from importlib.metadata import entry_points, metadata, requires
 from importlib.resources import files
@@ -12,6 +13,13 @@ import pytest
 import flask_coins
 
 ROOT = Path(__file__).parent.parent
+
+
+def setup() -> ConfigParser:
+    """What ``setup.cfg`` says."""
+    found = ConfigParser()
+    found.read(ROOT / "setup.cfg", encoding="utf-8")
+    return found
 
 
 def test_one_version_is_told_everywhere() -> None:
@@ -50,9 +58,28 @@ def test_flask_finds_the_commands() -> None:
 
 
 def test_every_package_is_listed() -> None:
-    listed = ConfigParser()
-    listed.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = setup()
     source = Path(flask_coins.__file__).parent
     folders = {init.parent for init in source.rglob("__init__.py")}
     packages = {".".join(folder.relative_to(source.parent).parts) for folder in folders}
     assert set(listed["options"]["packages"].split()) == packages | {"flask_coins.migrations"}
+
+
+def test_every_template_style_and_catalog_is_listed() -> None:
+    source = Path(flask_coins.__file__).parent
+    files = {path for path in source.rglob("*") if path.is_file()}
+    listed = {
+        path
+        for package, patterns in setup()["options.package_data"].items()
+        if package != "flask_coins.migrations"
+        for pattern in patterns.split(", ")
+        for path in source.parent.joinpath(*package.split(".")).glob(pattern)
+    }
+    assert {path for path in files - listed if path.suffix not in (".py", ".pyc")} == set()
+
+
+@pytest.mark.parametrize("extra", setup()["options.extras_require"])
+def test_every_extra_is_told_of(extra: str) -> None:
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"]
+    told = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert re.search(rf"`{extra}`|\[[a-z,]*\b{extra}\b[a-z,]*\]\"", told)
