@@ -7,7 +7,7 @@ from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import Coins, Outcome, Receipt, award_once
-from flask_coins._header import NAME, add_to_header, item
+from flask_coins._header import LONGEST, NAME, add_to_header, item
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,18 @@ def test_several_are_a_list() -> None:
     add_to_header(response, Receipt(Outcome.AWARDED, "a", 1, 1))
     add_to_header(response, Receipt(Outcome.AWARDED, "b", 2, 3))
     assert response.headers[NAME] == "a;amount=1;balance=1, b;amount=2;balance=3"
+
+
+@pytest.mark.parametrize("reason", ["goal", 'a, "b", \\', "Grüße, ü", "😀" * 64])
+def test_the_last_of_very_many_are_shown_whole(reason: str) -> None:
+    response = Response()
+    for number in range(1, 200):
+        add_to_header(response, Receipt(Outcome.AWARDED, reason, 1, number))
+    last = item(Receipt(Outcome.AWARDED, reason, 1, 198))
+    shown = response.headers[NAME]
+    assert len(shown) <= LONGEST
+    assert shown.startswith(last.partition(";amount")[0])
+    assert shown.endswith(f"{last}, {last[:-3]}199")
 
 
 def test_a_direct_call_in_a_view_is_shown_once_committed(
