@@ -121,6 +121,17 @@ def test_redirects_in_a_row_add_up_and_many_are_counted(view: Any, client: Flask
     assert shown(client.get("/").text) == wanted
 
 
+def test_long_words_leave_room_in_the_cookie(view: Any, client: FlaskClient) -> None:
+    popper = "\N{PARTY POPPER}"
+    view("/paid", away, *[(n, popper * 9, 7, ("subject", popper * 40)) for n in range(1, 6)])
+    client.post("/paid")
+    assert shown(client.get("/").text) == [
+        f"+4 coins {popper * 9}",
+        f"+5 coins {popper * 9}",
+        "+3 more",
+    ]
+
+
 def test_what_is_paid_behind_its_page_is_shown_on_the_next(app: Flask, client: FlaskClient) -> None:
     app.add_url_rule("/goal", "goal", award_once(15, "goal")(page), methods=["POST"])
     assert shown(client.post("/goal").text) == []

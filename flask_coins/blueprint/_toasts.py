@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 from flask import Blueprint, Response, current_app, g, request, session
@@ -16,6 +18,8 @@ MOST = 3
 """So many toasts are shown at once; those before them become one that counts them."""
 KEPT = 5
 """So many wait in a session."""
+ROOM = 1500
+"""So many characters they may have: a browser drops a cookie above 4,093 bytes, a login in it too."""
 _SESSION = "_coins_toasts"
 _LOOKED = "_coins_toasts_looked"
 # Among them is one of each plural form that a language may have.
@@ -78,9 +82,17 @@ def _keep(response: Response) -> Response:
         if user_id and (moved := _of(user_id, receipts)):
             before, more = _waiting(user_id)
             found = [*before, *moved]
-            more += len(found[:-KEPT])
-            session[_SESSION] = [user_id, more, *map(list, found[-KEPT:])]
+            kept = _fitting(found[-KEPT:])
+            more += len(found) - len(kept)
+            session[_SESSION] = [user_id, more, *map(list, kept)]
     return response
+
+
+def _fitting(toasts: list[Toast]) -> list[Toast]:
+    """The last of them that a session has room for."""
+    sizes = accumulate(len(json.dumps(each)) for each in reversed(toasts))
+    number = sum(size <= ROOM for size in sizes)
+    return toasts[len(toasts) - number :]
 
 
 def _receipts() -> list[Receipt]:
