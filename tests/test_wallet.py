@@ -258,6 +258,8 @@ def test_a_streak_has_its_calendar(
     assert "18 18 Nov paid 19 19 Nov frozen 20 20 Nov paid" in said
     assert "16 16 Nov missed" in said
     assert "Earn it by tomorrow at 00:00, and the streak goes on. Longest: 4 days." in said
+    pay(-10, "streak_freeze", subject="login")
+    assert "Longest: 4 days. 1 freeze left." in read(part="streak")
     # NOON is a Sunday, so the calendar's last day.
     wanted = "none paid missed paid missed paid paid frozen paid paid today"
     assert " ".join(cells(client)[-11:]) == wanted
