@@ -38,7 +38,14 @@ LEARNERS = {
     "coins.leaderboard": "/coins/leaderboard",
 }
 """The pages by their endpoints."""
-NO_PAGES = {"static", "coins.static", "home.history", "health.check", "coins.leaderboard_hidden"}
+NO_PAGES = {
+    "static",
+    "coins.static",
+    "home.history",
+    "health.check",
+    "coins.leaderboard_hidden",
+    "coins.history_csv",
+}
 
 
 @pytest.fixture

@@ -14,7 +14,12 @@ from .site import Site
 from .visitors import DESKTOP, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
-NO_PAGES = {"coins.static", "coins.admin_entries_csv", "coins.leaderboard_hidden"}
+NO_PAGES = {
+    "coins.static",
+    "coins.admin_entries_csv",
+    "coins.history_csv",
+    "coins.leaderboard_hidden",
+}
 
 
 def test_every_page_is_looked_at(plain_site: Site) -> None:
