@@ -359,6 +359,7 @@ def test_the_csv_is_a_file_with_a_harmless_name(office: Office) -> None:
         assert response.mimetype == "text/csv"
         assert response.headers["Content-Disposition"].startswith("attachment; filename")
         assert "/7" not in response.headers["Content-Disposition"]
+        assert response.headers["Content-Disposition"].isascii()  # servers send no others
         assert response.headers["Cache-Control"] == "private, no-store"
 
 

@@ -654,6 +654,11 @@ def test_what_is_no_filter_makes_no_file(pay: Award, client: FlaskClient) -> Non
     assert client.get("/coins/history.csv?from=yesterday").status_code == 400
 
 
+def test_a_file_is_named_in_plain_characters(client: FlaskClient) -> None:
+    named = client.get("/coins/history.csv?currency=../\u202e☃").headers["Content-Disposition"]
+    assert named == "attachment; filename=..___-2026-11-22.csv"
+
+
 # -- the docs -------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[1]

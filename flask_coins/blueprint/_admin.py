@@ -26,10 +26,9 @@ from ._admin_desk import (
     begin_of,
 )
 from ._admin_overview import overview
-from ._layout import url
+from ._layout import attach, url
 
 _PAGE = 50
-_UNSAFE = str.maketrans(dict.fromkeys("/\\:*?\"<>|%;' ", "_"))
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -89,8 +88,7 @@ def entries_csv(desk: Desk) -> ResponseReturnValue:
     chosen = _selection(desk)
     response = Response(stream_with_context(_lines(desk, chosen)), mimetype="text/csv")
     name = f"coins-{chosen.user_id or 'all'}-{desk.state.now():%Y-%m-%d}.csv"
-    response.headers.set("Content-Disposition", "attachment", filename=name.translate(_UNSAFE))
-    return response
+    return attach(response, name)
 
 
 def _lines(desk: Desk, chosen: Selection) -> Iterator[str]:

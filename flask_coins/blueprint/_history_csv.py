@@ -12,7 +12,7 @@ from .. import _export, _output, _words
 from .._state import State
 from .._wallet_reads import WalletReader
 from ..results import Entry
-from . import _filters
+from . import _filters, _layout
 from ._filters import Filters
 from ._pages import signed_in
 
@@ -34,8 +34,7 @@ def history_csv() -> Response:
     lines = stream_with_context(_lines(state, user_id, filters))
     response = Response(lines, mimetype="text/csv")
     name = f"{filters.currency}-{state.now().astimezone(filters.zone):%Y-%m-%d}.csv"
-    response.headers.set("Content-Disposition", "attachment", filename=name)
-    return response
+    return _layout.attach(response, name)
 
 
 def _lines(state: State, user_id: str, filters: Filters) -> Iterator[str]:

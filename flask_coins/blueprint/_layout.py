@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import Blueprint, current_app, g, request, url_for
+from flask import Blueprint, Response, current_app, g, request, url_for
 from flask.blueprints import BlueprintSetupState
 from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader
 
@@ -17,6 +18,7 @@ from .._state import current_state
 from ..errors import NoUserError
 
 _NAMES = "coins.blueprint_names"
+_UNSAFE = re.compile(r"[^A-Za-z0-9@._-]")
 _BALANCES = "_coins_balances"
 
 
@@ -103,6 +105,13 @@ def in_words(amount: int, currency: str = "coins", signed: bool = False) -> str:
     """``15 coins``, ``1 coin``, ``5 gems``; with ``signed`` ``+15 coins`` and ``−4 coins``."""
     sign = "−" if amount < 0 else "+" if signed and amount else ""
     return sign + _words.units(abs(amount), currency)
+
+
+def attach(response: Response, filename: str) -> Response:
+    """Have a browser keep ``response`` as a file; only plain characters of its name are taken."""
+    filename = _UNSAFE.sub("_", filename)
+    response.headers.set("Content-Disposition", "attachment", filename=filename)
+    return response
 
 
 def when(moment: datetime, zone: tzinfo) -> str:
