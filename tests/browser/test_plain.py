@@ -15,9 +15,6 @@ from .visitors import DESKTOP, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
 NO_PAGES = {
-    *("coins.static", "coins.leaderboard_hidden"),
-    *("coins.admin_entries_csv", "coins.history_csv"),
-}
     "coins.static",
     "coins.admin_entries_csv",
     "coins.history_csv",
