@@ -120,3 +120,9 @@ def test_what_is_in_a_reason_stays_text(ann: Page) -> None:
     ann.evaluate(FETCH, "<img/src=x/onerror=alert(1)> größe")
     expect(toasts(ann).first).to_contain_text("<img/src=x/onerror=alert(1)>")
     expect(toasts(ann).last).to_contain_text("Größe")
+
+
+def test_a_reason_may_be_called_like_what_every_object_has(ann: Page) -> None:
+    ann.evaluate(FETCH, "constructor")
+    expect(toasts(ann)).to_contain_text("Constructor")
+    expect(toasts(ann)).not_to_contain_text("function")

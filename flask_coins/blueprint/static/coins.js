@@ -68,8 +68,9 @@
   }
 
   function words(reason) {
+    const known = new Map(Object.entries(JSON.parse(region().dataset.reasons)));
     const spaced = reason.replaceAll("_", " ");
-    return JSON.parse(region().dataset.reasons)[reason] || spaced.charAt(0).toUpperCase() + spaced.slice(1);
+    return known.get(reason) || spaced.charAt(0).toUpperCase() + spaced.slice(1);
   }
 
   function remove(toast) {
