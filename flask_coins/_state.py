@@ -48,7 +48,10 @@ def current_state() -> State:
 
 def state_of(app: Flask) -> State:
     """The state of ``app``."""
-    state = app.extensions.get("coins")
+    extensions = getattr(app, "extensions", None)
+    if extensions is None:
+        raise InvalidInput(f"app is a Flask app, not {_checks.shown(app)}.")
+    state = extensions.get("coins")
     if not isinstance(state, State):
         raise CoinsError(
             f"Flask-Coins is not set up on the app {app.name!r}. Did you forget to call"

@@ -39,9 +39,11 @@ def same(table: sa.Table, *names: str) -> list[sa.ColumnElement[bool]]:
 ENTRY = [column for column in log.columns if column.key not in ("once_key", "idempotency_key")]
 
 
-def entry_of(row: Any) -> Entry:
-    """The public :class:`Entry` of a row that selected :data:`ENTRY`."""
+def entry_of(row: Any, *others: str) -> Entry:
+    """The public :class:`Entry` of a row that selected :data:`ENTRY`, and ``others``."""
     values = dict(row._mapping)
+    for name in others:
+        del values[name]
     values["subject"] = values["subject"] or None
     return Entry(**values)
 

@@ -31,6 +31,14 @@ class Account(NamedTuple):
         return self.balance - self.held
 
 
+class Line(NamedTuple):
+    """One entry of the history."""
+
+    entry: Entry
+    undone: tuple[str, str | None] | None
+    """The reason and the subject of what a reversal takes back."""
+
+
 class Look(NamedTuple):
     """One reward and what a payment would claim: what to look for in the log."""
 
@@ -72,15 +80,15 @@ class WalletReader(Reader):
 
     def page(
         self, session: Session, user_id: str, currency: str, limit: int, filters: Mapping[str, Any]
-    ) -> list[Entry]:
+    ) -> list[Line]:
         """Up to ``limit`` entries that pass ``filters``, newest first.
 
         Those nearest to the id ``after`` where that is one of the filters, else the newest.
         """
         params = {"of_user_id": user_id, "of_currency": currency, "limit": limit, **filters}
         rows = self._rows(session, wallet.history(frozenset(filters)), params)
-        entries = [sql.entry_of(row) for row in rows]
-        return entries[::-1] if "after" in filters else entries
+        lines = [_line(row) for row in rows]
+        return lines[::-1] if "after" in filters else lines
 
     def daily(
         self, session: Session, user_id: str, currency: str, starts: Sequence[datetime]
@@ -133,3 +141,8 @@ class WalletReader(Reader):
         for each in found:
             each.freezes.sort()
         return found
+
+
+def _line(row: Any) -> Line:
+    undone = None if row.of is None else (row.of, row.about or None)
+    return Line(sql.entry_of(row, "of", "about"), undone)

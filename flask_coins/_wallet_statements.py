@@ -51,12 +51,20 @@ _FILTERS: dict[str, sa.ColumnElement[bool]] = {
 }
 
 
+_UNDONE = log.alias()
+
+
 @lru_cache
 def history(filters: frozenset[str]) -> sa.Select[Any]:
-    """Entries of a user that pass ``filters``, newest first; behind ``after`` oldest first."""
+    """Entries of a user that pass ``filters``, newest first; behind ``after`` oldest first.
+
+    Each with the reason and the subject of the entry that it takes back.
+    """
+    undone = sa.and_(_UNDONE.c.id == log.c.reverses_id, _UNDONE.c.user_id == log.c.user_id)
     order = log.c.id.asc() if "after" in filters else log.c.id.desc()
     return (
-        sa.select(*sql.ENTRY)
+        sa.select(*sql.ENTRY, _UNDONE.c.reason.label("of"), _UNDONE.c.subject.label("about"))
+        .select_from(log.outerjoin(_UNDONE, undone))
         .where(*sql.same(log, "user_id", "currency"), *(_FILTERS[name] for name in filters))
         .order_by(order)
         .limit(_LIMIT)

@@ -18,7 +18,7 @@ from ._models import CoinBalance, CoinEntry, CoinHold
 from ._state import State, current_state
 from .blueprint import _csrf, _layout
 from .blueprint._pages import signed_in
-from .errors import CoinsError
+from .errors import CoinsError, InvalidInput
 
 _NOTE = "Flask-Admin"
 
@@ -29,7 +29,13 @@ def add_views(admin: Admin, db: SQLAlchemy, *, category: str = "Coins") -> None:
     Only whom the ``admin_check`` lets in sees them. Nothing can be made, edited or deleted. Entries
     can be taken back, and holds released, by the rules of the ledger and with the admin's id in the
     details; users' ids lead to the page where coins are paid or taken.
+    :class:`~flask_coins.InvalidInput` unless ``admin`` is Flask-Admin's and ``db``
+    Flask-SQLAlchemy's.
     """
+    if not isinstance(admin, Admin):
+        raise InvalidInput(f"admin is Flask-Admin's Admin(), not {_checks.shown(admin)}.")
+    if not isinstance(db, SQLAlchemy):
+        raise InvalidInput(f"db is Flask-SQLAlchemy's SQLAlchemy(), not {_checks.shown(db)}.")
     views = (
         EntryView(CoinEntry, db, name="Entries", category=category, endpoint="coin_entries"),
         BalanceView(CoinBalance, db, name="Balances", category=category, endpoint="coin_balances"),
@@ -109,8 +115,9 @@ class EntryView(CoinsView):
         def work(state: State, details: dict[str, str]) -> None:
             reason = state.settings.adjustment_reason
             for each in ids:
+                entry = _id(each)
                 _moves.reverse(
-                    state, int(each), reason, amount=None, idempotency_key=None, details=details
+                    state, entry, reason, amount=None, idempotency_key=None, details=details
                 )
 
         _done(work)
@@ -139,9 +146,16 @@ class HoldView(CoinsView):
 
         def work(state: State, details: dict[str, str]) -> None:
             for each in ids:
-                _moves.release(state, int(each), details)
+                _moves.release(state, _id(each), details)
 
         _done(work)
+
+
+def _id(row: str) -> int:
+    """The id of a row that was chosen, or 400 for what no page sends."""
+    if not (row.isascii() and row.isdigit() and len(row) < 20):
+        abort(400)
+    return int(row)
 
 
 def _done(work: Any) -> None:

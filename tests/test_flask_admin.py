@@ -12,7 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from werkzeug.test import TestResponse
 
-from flask_coins import Coins
+from flask_coins import Coins, InvalidInput
 
 from .admins import Office
 
@@ -38,6 +38,15 @@ def act(office: Office, view: str, name: str, *ids: int, **sent: str) -> TestRes
     fields = dict(re.findall(r'type="hidden" name="(.+?)" value="(.*?)"', form[0]))
     data: dict[str, Any] = fields | {"action": name, "rowid": [str(each) for each in ids]} | sent
     return office.browser.post(f"/admin/{view}/action/", data=data, follow_redirects=True)
+
+
+def test_what_is_mixed_up_is_told(office: Office, coins: Coins) -> None:
+    from flask_coins.flask_admin import add_views
+
+    with pytest.raises(InvalidInput, match="db is Flask-SQLAlchemy's"):
+        add_views(flask_admin.Admin(), coins)
+    with pytest.raises(InvalidInput, match="admin is Flask-Admin's"):
+        add_views(office.app, coins)
 
 
 def test_admins_see_every_table_with_links_to_users(office: Office) -> None:
@@ -108,3 +117,13 @@ def test_an_action_needs_the_token_of_its_form(office: Office, with_flask_wtf: b
     assert len(office.entries(7)) == 1
     assert act(office, "coin_entries", "take_back", entry).status_code == 200
     assert len(office.entries(7)) == 2
+
+
+@pytest.mark.parametrize(
+    ("view", "name"), [("coin_entries", "take_back"), ("coin_holds", "release")]
+)
+def test_what_is_no_id_is_a_bad_request(office: Office, view: str, name: str) -> None:
+    office.move("award", 7, 50, "daily_goal")
+    office.move("hold", 7, 5, "reserved")
+    answer = act(office, view, name, "x")  # type: ignore[arg-type]
+    assert answer.status_code == 400

@@ -194,6 +194,8 @@ def test_two_apps_share_a_registry(registry: CollectorRegistry, value: Value) ->
 def test_an_app_without_coins_is_refused(registry: CollectorRegistry) -> None:
     with pytest.raises(CoinsError, match="init_app"):
         watch(Flask("bare"), registry)
+    with pytest.raises(InvalidInput, match="a Flask app, not 5"):
+        watch(5, registry)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="reasons"):
         watch(create_app("sqlite://", db, coins), registry, reasons=-1)
 

@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from flask import Flask, render_template_string
+from flask import Flask, Response, render_template_string
 from flask.testing import FlaskClient
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
@@ -137,6 +137,20 @@ def test_it_is_kept_by_no_cache_but_its_files_are(client: FlaskClient) -> None:
         response = client.get(f"/coins/static/{name}")
         assert "no-store" not in response.headers["Cache-Control"]
         response.close()
+
+
+def test_no_page_of_another_site_frames_it_unless_the_host_says_so(
+    app: Flask, client: FlaskClient
+) -> None:
+    seen = []
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        seen.append(response.headers.pop("X-Frame-Options"))
+        return response
+
+    assert "X-Frame-Options" not in client.get("/coins/").headers
+    assert seen == ["SAMEORIGIN"]
 
 
 def test_who_has_nothing_yet_is_told_so(read: Read) -> None:
@@ -322,6 +336,15 @@ def test_history_is_told_by_day(pay: Award, read: Read, clock: Clock) -> None:
         "What for Amount Balance Today Shop item 12:05 · hat −5 15"
         f" 21 November 2026 Daily goal 12:00 +20 20 {DOWNLOAD}"
     )
+
+
+def test_a_reversal_says_what_it_takes_back(
+    app: Flask, db: SQLAlchemy, coins: Coins, read: Read
+) -> None:
+    with app.app_context():
+        coins.reverse(coins.award(7, 30, "daily_goal").entry)
+        db.session.commit()
+    assert "takes back: Daily goal" in read()
 
 
 def test_a_hosts_words_stand_for_a_subject(pay: Award, read: Read, coins: Coins) -> None:
@@ -655,7 +678,8 @@ def test_what_is_no_filter_makes_no_file(pay: Award, client: FlaskClient) -> Non
 
 
 def test_a_file_is_named_in_plain_characters(client: FlaskClient) -> None:
-    named = client.get("/coins/history.csv?currency=../\u202e☃").headers["Content-Disposition"]
+    with client.get("/coins/history.csv?currency=../\u202e☃") as response:
+        named = response.headers["Content-Disposition"]
     assert named == "attachment; filename=..___-2026-11-22.csv"
 
 

@@ -84,7 +84,7 @@ def test_accounts_are_a_users_own(
 @pytest.fixture
 def page(state: State, reader: WalletReader) -> Page:
     def read(limit: int = 1000, **filters: Any) -> list[Entry]:
-        return reader.page(state.session, "7", "coins", limit, filters)
+        return [line.entry for line in reader.page(state.session, "7", "coins", limit, filters)]
 
     return read
 
@@ -113,6 +113,21 @@ def test_pages_join_without_a_gap_both_ways(log: list[Entry], page: Page) -> Non
     assert page(7, after=newest[17].id) == newest[10:17]
     assert page(7, after=newest[3].id, earned=True) == [e for e in newest[:3] if e.amount > 0]
     assert page(7, after=newest[0].id) == page(7, before=newest[-1].id) == []
+
+
+def test_a_reversal_knows_what_it_takes_back(
+    state: State, reader: WalletReader, coins: Coins, db: SQLAlchemy
+) -> None:
+    coins.reverse(coins.award("7", 10, "boss_defeated", subject=3).entry)
+    coins.reverse(coins.award("7", 10, "daily_login").entry, "mistake", amount=4)
+    db.session.commit()
+    lines = reader.page(state.session, "7", "coins", 9, {})
+    assert [line.undone for line in lines] == [
+        ("daily_login", None),
+        None,
+        ("boss_defeated", "3"),
+        None,
+    ]
 
 
 # -- days -----------------------------------------------------------------------------------------

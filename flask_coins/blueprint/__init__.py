@@ -40,9 +40,13 @@ def make_blueprint() -> Blueprint:
 
 
 def _keep_private(response: Response) -> Response:
-    """No shared cache keeps what is the user's; static files and the API's description may be kept."""
+    """No shared cache keeps what is the user's, and no page of another site frames it.
+
+    Static files and the API's description may be kept.
+    """
     response.headers.setdefault("Cache-Control", "private, no-store")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if response.headers["Cache-Control"].startswith("private"):
         response.vary.update(("Cookie", "Authorization"))
+        response.headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     return response

@@ -54,9 +54,9 @@ def _pages(state: State, user_id: str, filters: Filters) -> Iterator[Sequence[En
     """From the newest to the oldest: no cursor is open while somebody is slow."""
     reader, where = WalletReader(state.table), {**filters.conditions}
     where.pop("after", None)
-    while entries := reader.page(state.session, user_id, filters.currency, _CHUNK, where):
-        yield entries
-        where["before"] = entries[-1].id
+    while lines := reader.page(state.session, user_id, filters.currency, _CHUNK, where):
+        yield [line.entry for line in lines]
+        where["before"] = lines[-1].entry.id
 
 
 def _cells(entry: Entry, filters: Filters) -> Iterator[object]:

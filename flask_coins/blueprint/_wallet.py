@@ -98,17 +98,19 @@ class Wallet:
 
     def _history(self) -> dict[str, Any]:
         conditions = self.filters.conditions
-        entries = self.reader.page(
+        lines = self.reader.page(
             self.state.session, self.user_id, self.filters.currency, PAGE + 1, conditions
         )
-        more = len(entries) > PAGE
+        more = len(lines) > PAGE
         backwards = "after" in conditions
-        entries = entries[-PAGE:] if backwards else entries[:PAGE]
+        lines = lines[-PAGE:] if backwards else lines[:PAGE]
+        entries = [line.entry for line in lines]
         newer = more if backwards else "before" in conditions
         older = backwards or more
         others = (entry.counterparty for entry in entries if entry.counterparty)
         return {
             "history": _by_day(entries, self.zone),
+            "undone": {line.entry.id: line.undone for line in lines if line.undone},
             "names": _leaderboard.names(self.state, others),
             "newer": entries[0].id if entries and newer else None,
             "older": entries[-1].id if entries and older else None,

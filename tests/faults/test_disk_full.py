@@ -68,11 +68,11 @@ def books(db: SQLAlchemy) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("pages", [0, 1, 3])
+@pytest.mark.parametrize("room", [0, 1, 3])
 def test_a_movement_for_which_there_is_no_room_is_not_made(
-    ctx: None, db: SQLAlchemy, coins: Coins, name: str, pages: int
+    ctx: None, db: SQLAlchemy, coins: Coins, name: str, room: int
 ) -> None:
-    fill(db, pages)
+    fill(db, room)
     paid = 0
     with listening() as told, pytest.raises(OperationalError, match="disk is full"):  # noqa: PT012
         for number in range(1000):
