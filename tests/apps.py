@@ -14,6 +14,9 @@ from flask_coins import Coins
 NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 """When tests begin: a Sunday, the last day of an ISO week, far from any change of clocks."""
 
+APART = "a_host_apart"
+"""An ``import_name`` by which an app knows no rules of the tests' own modules."""
+
 
 class Clock:
     """The time of a test. It stands still until it is told to move."""
@@ -43,9 +46,11 @@ class Compiled(BytecodeCache):
         self.codes[bucket.key] = bucket.bytecode_to_string()
 
 
-def create_app(url: str, db: SQLAlchemy, coins: Coins, **config: Any) -> Flask:
+def create_app(
+    url: str, db: SQLAlchemy, coins: Coins, *, import_name: str = __name__, **config: Any
+) -> Flask:
     """An app under test on the database at ``url``, its tables not yet made."""
-    app = Flask(__name__)
+    app = Flask(import_name)
     app.config.update(TESTING=True, SECRET_KEY="test", SQLALCHEMY_DATABASE_URI=url)
     app.config.update(config)
     app.jinja_env.bytecode_cache = Compiled()

@@ -17,7 +17,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_coins import Coins, award_once
 
 from . import catalogs
-from .apps import create_app
+from .apps import APART, create_app
 from .test_words import Visible
 
 LANGUAGE = "eo"
@@ -45,7 +45,7 @@ def translations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(translations: Path) -> Flask:
-    app = create_app("sqlite://", db, coins)
+    app = create_app("sqlite://", db, coins, import_name=APART)
     flask_babel.Babel(
         app, default_locale=LANGUAGE, default_translation_directories=str(translations)
     )

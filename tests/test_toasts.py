@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from flask_coins import Coins, award_once
 
-from .apps import create_app
+from .apps import APART, create_app
 
 TOAST = '{% from "coins/macros.html" import coins_toast with context %}{{ coins_toast() }}'
 Who = dict[str, Any]
@@ -38,7 +38,12 @@ def make(db: SQLAlchemy, coins: Coins, who: Who) -> Iterator[Callable[..., Flask
 
     def made(**config: Any) -> Flask:
         options = {"poolclass": StaticPool}
-        app = create_app("sqlite://", db, coins, SQLALCHEMY_ENGINE_OPTIONS=options, **config)
+        app = create_app(
+            *("sqlite://", db, coins),
+            import_name=APART,
+            SQLALCHEMY_ENGINE_OPTIONS=options,
+            **config,
+        )
         apps.append(app)
         app.add_url_rule("/", "home", lambda: render_template_string(TOAST))
         with app.app_context():

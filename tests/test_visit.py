@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from pathlib import Path
 from threading import Barrier
 from typing import Any, NamedTuple
 
@@ -716,12 +715,12 @@ def test_what_is_not_transient_is_not_tried_again(app: Flask, coins: Coins) -> N
 
 
 def test_a_lock_of_another_process_is_waited_for(
-    tmp_path: Path, make_app: Make, db: SQLAlchemy, database_url: str, told: Told
+    make_app: Make, db: SQLAlchemy, database_url: str, told: Told
 ) -> None:
     if not database_url.startswith("sqlite"):
         pytest.skip("a lock on the whole database is SQLite's")
     app = make_app(SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"timeout": 0}})
-    other = sqlite3.connect(tmp_path / "host.sqlite3", isolation_level=None)
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with app.app_context():
         sa.event.listen(db.engine, "rollback", lambda connection: other.rollback(), once=True)

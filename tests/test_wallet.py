@@ -23,7 +23,7 @@ from flask_coins import Coins, award_once
 from flask_coins.blueprint import _history_csv
 from flask_coins.windows import Between
 
-from .apps import NOON, Clock, create_app
+from .apps import APART, NOON, Clock, create_app
 from .statements import statements
 
 UTC = timezone.utc
@@ -47,7 +47,8 @@ def who(coins: Coins) -> dict[str, Any]:
 def app(db: SQLAlchemy, coins: Coins, who: dict[str, Any], tmp_path: Path) -> Iterator[Flask]:
     """On SQLite alone, with a folder for templates."""
     (tmp_path / "templates").mkdir()
-    app = create_app("sqlite://", db, coins, SQLALCHEMY_ENGINE_OPTIONS={"poolclass": StaticPool})
+    options = {"poolclass": StaticPool}
+    app = create_app("sqlite://", db, coins, import_name=APART, SQLALCHEMY_ENGINE_OPTIONS=options)
     app.root_path = str(tmp_path)
     app.jinja_env.bytecode_cache = COMPILED
     with app.app_context():
