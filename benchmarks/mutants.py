@@ -4,11 +4,11 @@
 
 mutmut makes the mutants, one small change each; some kinds of change are added here. Every one runs in
 a process of its own, forked when the tests are collected; the function that was changed is given its
-other code there, so no file is touched. Tests that do not enter that function are not run, and those
-that caught most go first. Texts of errors are left as they are, and what runs longer than ten times
-the tests is taken for caught. What survives must be explained
-in ``equivalents.py``; the exit status is 1 if anything is not. It needs ``pip install mutmut`` and a
-system that forks.
+other code there, so no file is touched. Tests that do not enter that function are not run, nor are
+races, whose processes import the module as it is; those that caught most go first. Texts of errors are
+left as they are, and what runs longer than ten times the tests is taken for caught. What survives must
+be explained in ``equivalents.py``; the exit status is 1 if anything is not. It needs ``pip install
+mutmut`` and a system that forks.
 """
 
 from __future__ import annotations
@@ -226,10 +226,6 @@ class Run:
         self.patience = 600.0
         self.status = 1
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out the races: their processes import the module as it is, and see no mutant."""
-        items[:] = [item for item in items if "racers" not in getattr(item, "fixturenames", ())]
-
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """All of it."""
         began = time.monotonic()
@@ -333,7 +329,8 @@ def _by_itself(name: str, source: str, temp: Path) -> str:
 
 def _options(name: str, temp: Path) -> list[str]:
     tests = [ROOT / "tests" / test for test in TESTS[name]]
-    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not servers and not slow"]
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m"]
+    options += ["not servers and not slow and not races"]
     options += ["-o", "tmp_path_retention_policy=none", "--basetemp", str(temp)]
     options += ["-k", " and ".join(f"not {test}" for test in LEFT_OUT)]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
