@@ -102,7 +102,7 @@ def coins(clock: Clock) -> Coins:
 
 
 @pytest.fixture
-def pages() -> str | None:
+def our_pages() -> str | None:
     """Where hosts have our pages: nowhere, since their URL rules take longer than most tests do.
 
     A file that asks for pages says where.
@@ -112,13 +112,13 @@ def pages() -> str | None:
 
 @pytest.fixture
 def make_app(
-    database_url: str, db: SQLAlchemy, coins: Coins, pages: str | None
+    database_url: str, db: SQLAlchemy, coins: Coins, our_pages: str | None
 ) -> Iterator[Callable[..., Flask]]:
     """``make_app(**config)``: a host with all its tables, under ``db`` and ``coins``."""
     apps: list[Flask] = []
 
     def make(**config: object) -> Flask:
-        app = create_app(database_url, db, coins, **{"COINS_URL_PREFIX": pages, **config})
+        app = create_app(database_url, db, coins, **{"COINS_URL_PREFIX": our_pages, **config})
         apps.append(app)
         with app.app_context():
             db.create_all()

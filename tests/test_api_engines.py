@@ -16,7 +16,7 @@ from .shop import PRICES, open_shop
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 

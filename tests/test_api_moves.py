@@ -24,7 +24,7 @@ GIFT = {"to": "Bob", "amount": 4}
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 

@@ -28,7 +28,7 @@ Who = dict[str, Any]
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 

@@ -30,7 +30,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 

@@ -65,7 +65,7 @@ def without_expiry() -> SQLAlchemy:
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 

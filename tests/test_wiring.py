@@ -30,7 +30,7 @@ Make = Callable[..., Flask]
 
 
 @pytest.fixture
-def pages() -> str:
+def our_pages() -> str:
     return "/coins"
 
 
