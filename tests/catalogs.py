@@ -23,7 +23,7 @@ _METHODS = [
     ("_words.py", "python"),
     ("flask_admin.py", "python"),
     ("blueprint/**.py", "python"),
-    ("blueprint/templates/**.html", "jinja2"),
+    ("blueprint/templates/**.html", "jinja2.ext:babel_extract"),
 ]
 _OPTIONS = {"**.html": {"silent": "false"}}
 _KEYWORDS: dict[str, tuple[int, ...] | None] = {

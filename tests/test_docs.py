@@ -11,6 +11,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from flask_coins._settings import Settings
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(python|pycon|console)\n(.*?)^```$", re.M | re.S)
+APART: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+)
+"""Before Click 8.2 a runner mixed what is said with what goes wrong."""
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
 
 
@@ -76,7 +81,7 @@ class Page:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                done = CliRunner().invoke(FlaskGroup(), args, catch_exceptions=False)
+                done = CliRunner(**APART).invoke(FlaskGroup(), args, catch_exceptions=False)
         finally:
             sys.modules.update(ours)
         assert done.exit_code == 0, done.output

@@ -71,7 +71,6 @@ def test_every_template_style_and_catalog_is_listed() -> None:
     listed = {
         path
         for package, patterns in setup()["options.package_data"].items()
-        if package != "flask_coins.migrations"
         for pattern in patterns.split(", ")
         for path in source.parent.joinpath(*package.split(".")).glob(pattern)
     }
