@@ -189,15 +189,18 @@ needs_fork = pytest.mark.skipif(
 )
 
 
+@pytest.mark.races
 def test_a_call_that_awards_once_passes(host: Flask) -> None:
     assert_awards_once(create_host, pay, users=["ada", "bob"], processes=4)
 
 
+@pytest.mark.races
 def test_factory_and_call_may_be_named(host: Flask) -> None:
     here = "tests.racing_host"
     assert_awards_once(f"{here}:create_host", f"{here}:pay", processes=2)
 
 
+@pytest.mark.races
 def test_check_then_award_is_caught(host: Flask) -> None:
     with pytest.raises(AssertionError, match="ada, coins, goal: 4 times"):
         assert_awards_once(create_host, pay_naively, users=["ada"], processes=4)
@@ -266,6 +269,7 @@ def test_books_that_a_race_leaves_wrong_are_caught(host: Flask) -> None:
         assert_awards_once(host, pay_beside_the_log, processes=2)
 
 
+@pytest.mark.races
 def test_a_race_leaves_the_tests_own_session_alone(host: Flask) -> None:
     with host.app_context():
         session = host.extensions["sqlalchemy"].session
@@ -300,6 +304,7 @@ def test_what_another_process_cannot_import_is_refused(host: Flask) -> None:
         assert_awards_once(lambda: host, pay)
 
 
+@pytest.mark.races
 def test_a_factory_that_fails_in_a_process_is_told(
     host: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +313,7 @@ def test_a_factory_that_fails_in_a_process_is_told(
         assert_awards_once(create_host, pay, processes=2)
 
 
+@pytest.mark.races
 def test_a_factory_with_a_database_for_each_process_is_refused(
     host: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
