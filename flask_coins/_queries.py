@@ -144,7 +144,8 @@ def _compile_user_key(element: UserKey, compiler: Any, **kw: Any) -> str:
     if isinstance(key.type, sa.Uuid) and not (
         key.type.native_uuid and dialect.supports_native_uuid
     ):
-        text = _dashed(sa.type_coerce(key, sa.String(64)))
+        # As a text of the connection's own character set: the column's may know no such collation.
+        text = _dashed(sa.cast(sa.type_coerce(key, sa.String(64)), sa.String(64)))
     if dialect.name in sql.MYSQL_FAMILY:
         text = sa.collate(text, "utf8mb4_bin")
     return str(compiler.process(text, **kw))
