@@ -6,6 +6,7 @@ that :mod:`tests.databases` finds; ``-m servers`` picks those runs, ``-m "not se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
@@ -50,6 +51,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+@pytest.fixture(autouse=True)
+def hears() -> Iterator[None]:
+    """The next test hears all loggers: an ``env.py`` that has run here turns off those it found."""
+    yield
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(scope="session", params=ENGINES)
