@@ -1,6 +1,6 @@
 """Which wrong versions of a module the tests let pass: each is made, and the tests have to fail.
 
-    python benchmarks/mutants.py windows|_claims|_ledger|_writes [--match TEXT] [--list]
+    python benchmarks/mutants.py windows|_claims|_ledger|_writes [--match TEXT] [--part I/N] [--list]
 
 mutmut makes the mutants, one small change each; some kinds of change are added here. Every one runs in
 a process of its own, forked when the tests are collected; the function that was changed is given its
@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -344,10 +345,13 @@ def main() -> int:
     )
     parser.add_argument("module", choices=TESTS)
     parser.add_argument("--match", default="", help="only changes that contain this text")
+    parser.add_argument("--part", default="1/1", help="1/2 and 2/2 are two runs that share the work")
     parser.add_argument("--list", action="store_true", help="make them, run nothing")
     given = parser.parse_args()
     source = (ROOT / "flask_coins" / f"{given.module}.py").read_text(encoding="utf-8")
-    chosen = (each for each in mutants(source) if given.match in each.change)
+    part, parts = (int(number) for number in given.part.split("/"))
+    matching = (each for each in mutants(source) if given.match in each.change)
+    chosen = islice(matching, part - 1, None, parts)
     if given.list:
         for each in chosen:
             print(f"{each.line}: {each.change}", flush=True)
