@@ -15,12 +15,15 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from ._extras import cure
 from ._import_rows import EXPORTED, strict_json
 from ._statements import MYSQL_FAMILY
 from .errors import CoinsError, InvalidInput
 
 FORMATS = ("csv", "jsonl")
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_DRIVERS = {"psycopg": "postgresql", "pymysql": "mariadb"}
+"""Which extra brings which module."""
 _PLACE = {
     "postgresql": "SELECT current_database(), pg_postmaster_start_time()",
     "mysql": "SELECT DATABASE(), @@hostname, @@port",
@@ -230,8 +233,15 @@ def _url(name: str) -> sa.URL:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             raise CoinsError(f"There is no file {url.database}.")
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-        raise InvalidInput(f"This is no URL of a database that can be reached: {error}.") from error
+        raise InvalidInput(
+            f"This is no URL of a database that can be reached: {error}.{_driver_for(error)}"
+        ) from error
     return url
+
+
+def _driver_for(error: Exception) -> str:
+    extra = _DRIVERS.get(getattr(error, "name", None) or "")
+    return f" Install the driver: {cure(extra)}" if extra else ""
 
 
 def _object(line: str) -> dict[str, Any] | InvalidInput:

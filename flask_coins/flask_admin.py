@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from flask import abort, flash
-from flask_admin import Admin
-from flask_admin.actions import action
-from flask_admin.contrib.sqla import ModelView
-from flask_admin.form import BaseForm
 from flask_sqlalchemy import SQLAlchemy
 from markupsafe import Markup
 
 from . import _checks, _moves, _words
 from ._commits import committed
+from ._extras import needed
 from ._models import CoinBalance, CoinEntry, CoinHold
 from ._state import State, current_state
 from .blueprint import _csrf, _layout
 from .blueprint._pages import signed_in
 from .errors import CoinsError, InvalidInput
+
+with needed("admin"):
+    from flask_admin import Admin
+    from flask_admin.actions import action
+    from flask_admin.contrib.sqla import ModelView
+    from flask_admin.form import BaseForm
 
 _NOTE = "Flask-Admin"
 

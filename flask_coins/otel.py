@@ -6,13 +6,16 @@ Needs the extra ``otel``. Nothing is traced until :func:`watch` is called for an
 from __future__ import annotations
 
 from flask import Flask
-from opentelemetry import context, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 from . import __version__
+from ._extras import needed
 from ._state import state_of
 from ._watching import Call
 from .errors import InsufficientCoins
+
+with needed("otel"):
+    from opentelemetry import context, trace
+    from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 _WATCHES = "coins-otel"
 

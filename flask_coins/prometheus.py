@@ -10,13 +10,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from flask import Flask
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from . import _checks, signals
+from ._extras import needed
 from ._state import state_of
 from ._watching import Call
 from .errors import InvalidInput
 from .results import Outcome, Receipt
+
+with needed("prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 OTHER = "other"
 """The label of every reason, and currency, beyond those that are told apart."""

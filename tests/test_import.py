@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -520,6 +521,21 @@ def test_a_source_that_is_not_there_takes_one_line(
 def test_what_cannot_be_reached_is_a_wrong_argument(quiet: Importer) -> None:
     for origin in ("oracle+nothing://x", "postgresql+nothing://x"):
         assert quiet.run(origin, "--source", "old").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "driver", "extra"),
+    [
+        ("postgresql+psycopg://x", "psycopg", "postgresql"),
+        ("mariadb+pymysql://x", "pymysql", "mariadb"),
+    ],
+)
+def test_a_missing_driver_is_told_with_its_extra(
+    quiet: Importer, origin: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    result = quiet.run(origin, "--source", "old")
+    assert (result.exit_code, f"Flask-Coins[{extra}]" in result.output) == (2, True)
 
 
 def test_missing_tables_are_told(tmp_path: Path) -> None:

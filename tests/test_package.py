@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from configparser import ConfigParser
+from importlib import import_module
 from importlib.metadata import entry_points, metadata, requires
 from importlib.resources import files
 from pathlib import Path
@@ -75,6 +77,25 @@ def test_every_template_style_and_catalog_is_listed() -> None:
         for path in source.parent.joinpath(*package.split(".")).glob(pattern)
     }
     assert {path for path in files - listed if path.suffix not in (".py", ".pyc")} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [
+        ("flask_admin", "flask_admin", "admin"),
+        ("otel", "opentelemetry.trace", "otel"),
+        ("prometheus", "prometheus_client", "prometheus"),
+    ],
+)
+def test_a_module_says_which_extra_is_missing(
+    module: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, f"flask_coins.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs the extra") as caught:
+        import_module(f"flask_coins.{module}")
+    assert f'pip install "Flask-Coins[{extra}]"' in str(caught.value)
+    assert caught.value.name == package
 
 
 @pytest.mark.parametrize("extra", setup()["options.extras_require"])
