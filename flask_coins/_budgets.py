@@ -53,11 +53,31 @@ class Budget:
         return Cap(self, period) if period else None
 
 
+class Shortage(NamedTuple):
+    """That budgets have too little left for a payment."""
+
+    left: int
+    opens_at: datetime | None
+    """The first instant at which it fits; None: never, or not known."""
+
+    @classmethod
+    def of_all(cls, each: Sequence[Shortage]) -> Shortage:
+        """All of them together: each must have opened, and one that never does has the last word."""
+        opens = [one.opens_at for one in each if one.opens_at is not None]
+        left = min(one.left for one in each)
+        return cls(left, max(opens) if len(opens) == len(each) else None)
+
+
 class Cap(NamedTuple):
     """A budget at one moment: the stretch of time that its coins are counted in."""
 
     budget: Budget
     period: Period
+
+    def shortage(self, amount: int, rows: Sequence[tuple[datetime, int]]) -> Shortage | None:
+        """What is left after ``rows`` of (moment, coins), where that is less than ``amount``."""
+        left = self.budget.most - sum(coins for _, coins in rows)
+        return None if amount <= left else Shortage(max(left, 0), self.opens_at(amount, rows))
 
     def opens_at(self, amount: int, rows: Sequence[tuple[datetime, int]]) -> datetime | None:
         """The first instant at which ``amount`` fits, after ``rows`` of (moment, coins); or None.

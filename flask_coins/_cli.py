@@ -220,7 +220,7 @@ def rewards_command(user: str | None, as_json: bool) -> None:
         found = _rewards.status(state, user)
     names = ["reason", "amount", "currency", "window", "limit", "subject"]
     if user is not None:
-        names += ["state", "opens_at", "times"]
+        names += ["state", "opens_at", "times", "left"]
     rows = [{name: _output.reward_json(reward)[name] for name in names} for reward in found]
     text = _output.table(rows, *names) if rows else "There are no rewards."
     show({"rewards": rows}, text, as_json)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import _statements as sql
-from ._budgets import APP, Cap
+from ._budgets import APP, Cap, Shortage
 from .results import Outcome, Receipt
 from .windows import Rolling
 
@@ -36,14 +36,11 @@ class Limits:
 
         The second time, ``again``, the balance is locked and has moved since the first.
         """
-        refused = []
-        for cap in self._own:
-            rows = self._paid(cap, again)
-            left = cap.budget.most - sum(coins for _, coins in rows)
-            refused += self._refused(cap, left, rows)
-        for cap in [] if again else self.shared:
-            refused += self._refused(cap, cap.budget.most - self._minted(cap), [])
-        return self._capped(refused) if refused else None
+        paid = [(cap, self._paid(cap, again)) for cap in self._own]
+        paid += [] if again else [(cap, self._minted(cap)) for cap in self.shared]
+        amount = self._write.movement.amount
+        short = [it for cap, rows in paid if (it := cap.shortage(amount, rows))]
+        return self._capped(*short) if short else None
 
     def mint(self) -> Receipt | None:
         """Count the payment against what all share; where it does not fit, nothing is counted."""
@@ -52,25 +49,17 @@ class Limits:
             if not self._take(cap):
                 for each in taken:
                     self._write.connection.execute(sql.UNMINT, self._row(each))
-                left = cap.budget.most - self._minted(cap, now=True)
-                return self._capped([(max(left, 0), cap.opens_at(self._write.movement.amount, []))])
+                rows = self._minted(cap, now=True)
+                left = cap.budget.most - sum(coins for _, coins in rows)
+                opens_at = cap.opens_at(self._write.movement.amount, rows)
+                return self._capped(Shortage(max(left, 0), opens_at))
             taken.append(cap)
         return None
 
-    def _refused(
-        self, cap: Cap, left: int, rows: list[tuple[datetime, int]]
-    ) -> list[tuple[int, datetime | None]]:
-        amount = self._write.movement.amount
-        return [] if amount <= left else [(max(left, 0), cap.opens_at(amount, rows))]
-
-    def _capped(self, refused: list[tuple[int, datetime | None]]) -> Receipt:
-        """All of ``refused`` must have opened; one that never does has the last word."""
-        opens = [moment for _, moment in refused if moment is not None]
+    def _capped(self, *short: Shortage) -> Receipt:
+        left, opens_at = Shortage.of_all(short)
         return self._write.movement.receipt(
-            Outcome.CAPPED,
-            balance=self._write.before.balance,
-            left=min(left for left, _ in refused),
-            next_at=max(opens) if len(opens) == len(refused) else None,
+            Outcome.CAPPED, balance=self._write.before.balance, left=left, next_at=opens_at
         )
 
     def _paid(self, cap: Cap, again: bool) -> list[tuple[datetime, int]]:
@@ -90,13 +79,13 @@ class Limits:
         names = {"budget_currency": currency, "budget_reason": reason, "budget_period": period}
         return self._write.params | names | {"most": cap.budget.most}
 
-    def _minted(self, cap: Cap, now: bool = False) -> int:
+    def _minted(self, cap: Cap, now: bool = False) -> list[tuple[datetime, int]]:
         """What the app has paid; ``now``: as it is committed, where a snapshot may be older."""
         look = sql.BUDGET_NOW if now and self._write.mysql else sql.BUDGET
         found = self._write.connection.scalar(look, self._row(cap))
         if found is not None:
             self._there.add(row_of(cap))
-        return found or 0
+        return [(cap.period.start, found or 0)]
 
     def _take(self, cap: Cap) -> bool:
         """Count the payment if it fits; the row is locked either way.

@@ -58,6 +58,7 @@ def reward_json(reward: Reward) -> dict[str, Any]:
         "state": reward.state,
         "opens_at": moment(reward.opens_at),
         "times": reward.times,
+        "left": reward.left,
     }
 
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from flask import Flask
 
+from ._budgets import Shortage
 from ._claims import Claim, Paid
 from ._wallet_reads import Look, WalletReader
 from .results import Reward
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # By identity: rules that are equal live and die one by one.
 _values: WeakValueDictionary[int, ViewRule] = WeakValueDictionary()
+_CLOSED = ("paid", "not_open", "excluded")
 decorated_views: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 """The views that rules have made; true where the rule is written above ``def``, with an ``@``."""
 
@@ -74,16 +76,60 @@ def rules_of(state: State) -> list[Rule]:
 
 
 def status(state: State, user: Any) -> list[Reward]:
-    """Each reward as it stands for ``user``, or for the current user; one SELECT for a hundred."""
+    """Each reward as it stands for ``user``, or for the current user; one SELECT for a hundred.
+
+    With budgets it is one more, and again one where they have too little left.
+    """
     return standing(state, state.user_id(user), rules_of(state))
 
 
 def standing(state: State, user_id: str, rules: Sequence[Rule]) -> list[Reward]:
     """Each of ``rules`` as it stands for one user now."""
     now, zone = state.now(), state.zone(user_id)
-    each = [_Standing(rule, *_listed(state, rule, user_id), now, zone) for rule in rules]
+    listed = [(rule, *_listed(state, rule, user_id)) for rule in rules]
+    rewards = _looked_up(state, user_id, [_Standing(*each, now, zone) for each in listed])
+    short = _shortages(state, user_id, now, rewards)
+    # A budget that opens while the window of the reward is paid ahead does not pay yet.
+    later = {
+        number: _Standing(*listed[number], each.opens_at, zone)
+        for number, each in short.items()
+        if each.opens_at
+    }
+    by_then = dict(zip(later, _looked_up(state, user_id, [*later.values()]), strict=True))
+    for number, each in short.items():
+        then = by_then.get(number)
+        opens_at = then.opens_at if then and then.state in _CLOSED else each.opens_at
+        rewards[number] = replace(
+            rewards[number], state="capped", opens_at=opens_at, left=each.left
+        )
+    return rewards
+
+
+def _looked_up(state: State, user_id: str, each: Sequence[_Standing]) -> list[Reward]:
     found = _paid(state, user_id, [one for one in each if one.look])
     return [one.reward(found.get(one, [])) for one in each]
+
+
+def _shortages(
+    state: State, user_id: str, now: datetime, rewards: Sequence[Reward]
+) -> dict[int, Shortage]:
+    """Which of ``rewards``, by number, budgets would not pay; of an unknown amount not one coin."""
+    if not state.settings.budgets:
+        return {}
+    caps = {
+        number: state.caps(now, reward.currency, reward.reason)
+        for number, reward in enumerate(rewards)
+        if reward.state not in _CLOSED
+    }
+    asked = list(dict.fromkeys(cap for those in caps.values() for cap in those))
+    used = WalletReader(state.table).used(state.session, user_id, asked)
+    found = {}
+    for number, those in caps.items():
+        least = rewards[number].amount or 1
+        short = [it for cap in those if (it := cap.shortage(least, used[cap]))]
+        if short:
+            found[number] = Shortage.of_all(short)
+    return found
 
 
 def _listed(state: State, rule: Rule, user_id: str) -> tuple[Reward, bool]:

@@ -14,6 +14,7 @@ from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
 
 from . import _checks, _logs, _session, signals
+from ._budgets import Cap
 from ._cache import Refusals
 from ._claims import Claim
 from ._faults import ATTEMPTS, repeated
@@ -287,13 +288,17 @@ class State:
         """The movement with the budgets that it counts against."""
         if not self.settings.budgets:
             return movement
+        return movement._replace(caps=self.caps(movement.now, movement.currency, movement.reason))
+
+    def caps(self, now: dt.datetime, currency: str, reason: str) -> tuple[Cap, ...]:
+        """The budgets that a payment of this kind counts against at the moment ``now``."""
         # In the app's zone, also for a user: who moves from zone to zone would begin ever new days.
         caps = (
-            budget.cap(movement.now, self._default_zone)
+            budget.cap(now, self._default_zone)
             for budget in self.settings.budgets
-            if budget.covers(movement.currency, movement.reason)
+            if budget.covers(currency, reason)
         )
-        return movement._replace(caps=tuple(cap for cap in caps if cap))
+        return tuple(cap for cap in caps if cap)
 
     def eligible(self, user_id: str, reason: str) -> bool:
         """What the host's ``eligible_check`` says; without one, everybody is."""

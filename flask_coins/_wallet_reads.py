@@ -10,9 +10,12 @@ from sqlalchemy.orm import Session
 
 from . import _statements as sql
 from . import _wallet_statements as wallet
+from ._budgets import APP, Budget, Cap
 from ._claims import Claim, Paid
+from ._limits import row_of
 from ._queries import Reader
 from .results import Entry
+from .windows import Rolling
 
 _AT_ONCE = 100
 
@@ -121,6 +124,21 @@ class WalletReader(Reader):
             paid[number][row[0]] = Paid(*row)
         return [list(rows.values()) for rows in paid]
 
+    def used(
+        self, session: Session, user_id: str, caps: Sequence[Cap]
+    ) -> dict[Cap, list[tuple[datetime, int]]]:
+        """What counts against each of ``caps``, unlocked: one statement for a hundred."""
+        found: dict[Cap, list[tuple[datetime, int]]] = {cap: [] for cap in caps}
+        for start in range(0, len(caps), _AT_ONCE):
+            some = caps[start : start + _AT_ONCE]
+            params: dict[str, Any] = {"of_user_id": user_id}
+            for number, cap in enumerate(some):
+                params |= _params_of(cap, number)
+            kinds = tuple(_kind_of(cap.budget) for cap in some)
+            for number, moment, coins in self._rows(session, wallet.used(kinds), params):
+                found[some[number]].append((moment, int(coins)))
+        return found
+
     def tracked(
         self, session: Session, user_id: str, rewards: Sequence[tuple[str, str]], freeze: str
     ) -> list[Tracked]:
@@ -141,6 +159,18 @@ class WalletReader(Reader):
         for each in found:
             each.freezes.sort()
         return found
+
+
+def _params_of(cap: Cap, number: int) -> dict[str, Any]:
+    names = ("currency", "reason", "period", "start")
+    return {
+        f"r{number}_{name}": value
+        for name, value in zip(names, (*row_of(cap), cap.period.start), strict=True)
+    }
+
+
+def _kind_of(budget: Budget) -> tuple[bool, bool, bool]:
+    return budget.per == APP, budget.reason is not None, isinstance(budget.window, Rolling)
 
 
 def _line(row: Any) -> Line:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from . import _statements as sql
 from ._hold_statements import COUNTS
-from ._models import balances, holds, log
+from ._models import balances, budgets, holds, log
 
 MOMENT = log.c.created_at.type
 _NONE: sa.ColumnElement[Any] = sa.literal_column("NULL")
@@ -115,6 +115,42 @@ def looks(names: tuple[int, ...]) -> sa.CompoundSelect[Any]:
             keys = [_bound(number, f"name_{n}", log.c.once_key.type) for n in range(count)]
             parts.append(_paid(number, log.c.once_key.in_(keys)))
     return sa.union_all(*parts)
+
+
+@lru_cache
+def used(kinds: tuple[tuple[bool, bool, bool], ...]) -> sa.CompoundSelect[Any]:
+    """What counts against several budgets: the number of each, then when how many coins were paid.
+
+    A kind is whether a budget is the app's, whether it has a reason, and whether its payments are
+    wanted one by one.
+    """
+    return sa.union_all(
+        *(
+            _minted(number) if of_app else _earned(number, *kind)
+            for number, (of_app, *kind) in enumerate(kinds)
+        )
+    )
+
+
+def _minted(number: int) -> sa.Select[Any]:
+    row = [
+        budgets.c[name] == _bound(number, name, budgets.c[name].type)
+        for name in ("currency", "reason", "period")
+    ]
+    return sa.select(_literal(number), budgets.c.updated_at, budgets.c.minted).where(*row)
+
+
+def _earned(number: int, of_reason: bool, each: bool) -> sa.Select[Any]:
+    names = ("currency", "reason") if of_reason else ("currency",)
+    same = [log.c[name] == _bound(number, name, log.c[name].type) for name in names]
+    coins: tuple[Any, ...] = (log.c.created_at, log.c.amount)
+    if not each:
+        total = sa.func.coalesce(sa.func.sum(log.c.amount), 0)
+        coins = (sa.func.max(log.c.created_at), total)
+    since = log.c.created_at >= _bound(number, "start", MOMENT)
+    return sa.select(_literal(number), *coins).where(
+        *sql.same(log, "user_id"), *same, since, *sql.IS_PAYMENT
+    )
 
 
 @lru_cache

@@ -249,8 +249,11 @@ class Reward:
     limit: int
     subject: str | None
     state: str
-    """``"open"``, ``"paid"``, ``"not_open"``, ``"excluded"``, or ``"varies"`` with a view's subject."""
+    """``"open"``, ``"paid"``, ``"not_open"``, ``"capped"`` where a budget has too little left,
+    ``"excluded"``, or ``"varies"`` with a view's subject."""
     opens_at: datetime | None = None
     """Aware UTC: when a reward that is not open pays next; None: never, or not known."""
     times: int = 0
     """How often it was paid in the present window, up to ``limit``."""
+    left: int | None = None
+    """Where it is capped: how many coins the budget that has least would still pay."""

@@ -189,6 +189,7 @@ def test_a_reward_says_what_it_pays(app: Flask, client: FlaskClient, who: Who) -
         "state": "open",
         "opens_at": None,
         "times": 0,
+        "left": None,
     }
 
 

@@ -16,7 +16,7 @@ from blinker import Namespace
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, Outcome, Receipt, award_once
+from flask_coins import Coins, Outcome, Receipt, Reward, award_once
 from flask_coins import award as award_rule
 from flask_coins._models import budgets, log
 from flask_coins.windows import Between
@@ -472,6 +472,118 @@ def test_a_signal_obeys_and_a_refusal_is_told(within: Start) -> None:
             logged_in.send(economy.app, user=user)
     assert economy.coins.balances(["ann", "bob"]) == {"ann": 10, "bob": 0}
     assert [said(each) for each in refused] == [("capped", 5)]
+
+
+# -- how rewards stand -------------------------------------------------------------------------
+
+LIMITS: list[list[dict[str, Any]]] = [
+    [],
+    [limit(25)],
+    [in_app(25)],
+    [limit(25, "forever")],
+    [limit(9, "week")],
+    [limit(25, timedelta(hours=5)), in_app(60, "month", reason="daily")],
+    [limit(0, SEASON), limit(12, "hour", reason="hourly")],
+    [limit(15, "hour", reason="goal"), limit(26, "day"), in_app(2, currency="gems")],
+]
+
+
+def offered(economy: Economy, *rules: Any) -> tuple[Any, ...]:
+    """The same rules, each on a view of the app."""
+    for rule in rules:
+        path = f"/{rule.reason}/<n>"
+        economy.app.add_url_rule(path, rule.reason, rule(lambda n: n), methods=["POST"])
+    return rules
+
+
+def standing(economy: Economy) -> dict[str, Reward]:
+    return {each.reason: each for each in economy.coins.status("ann")}
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=[f"limits{n}" for n, _ in enumerate(LIMITS)])
+def test_a_reward_stands_as_its_payment_would_be_answered(
+    within: Start, limits: list[dict[str, Any]]
+) -> None:
+    economy = within(*limits, COINS_TIMEZONE="America/New_York")
+    economy.coins.timezone_loader(lambda user_id: "Asia/Tokyo")
+    rules = offered(
+        economy,
+        award_once(10, "daily", "day"),
+        award_once(10, "twice", "day", limit=2),
+        award_once(10, "hourly", "hour"),
+        award_once(7, "cooldown", timedelta(hours=3)),
+        award_once(10, "once", "forever"),
+        award_once(10, "season", Between("s", NOON, NOON + timedelta(hours=13))),
+        award_once(3, "gem", "day", currency="gems"),
+        award_rule(10, "bonus"),
+    )
+    for step, hours in enumerate((0, 0, 2, 2, 13, 30)):
+        economy.clock.forward(hours=hours)
+        rewards = standing(economy)
+        for rule in rules:
+            reward, answer = rewards[rule.reason], rule.pay("ann")
+            economy.db.session.rollback()
+            assert (reward.state, reward.left) == (STATES[answer.outcome], answer.left)
+            assert reward.opens_at == (None if answer else answer.next_at)
+        for rule in rules[step::3]:
+            rule.pay("ann")
+        economy.db.session.commit()
+
+
+STATES = {
+    Outcome.AWARDED: "open",
+    Outcome.ALREADY: "paid",
+    Outcome.NOT_OPEN: "not_open",
+    Outcome.CAPPED: "capped",
+}
+
+
+def test_a_reward_that_a_view_makes_out_is_capped_when_no_coin_is_left(within: Start) -> None:
+    economy = within(limit(10))
+    offered(economy, award_once(lambda _: 5, "quest", subject="{n}"))
+    economy.pay(9)
+    assert standing(economy)["quest"].state == "varies"
+    economy.pay(1)
+    reward = standing(economy)["quest"]
+    assert (reward.state, reward.left) == ("capped", 0)
+    assert reward.opens_at == NOON + timedelta(hours=12)
+
+
+def test_a_budget_opens_no_window_that_a_traveller_was_paid_for(within: Start) -> None:
+    economy = within(limit(10), COINS_TIMEZONE="Pacific/Niue")
+    (rule,) = offered(economy, award_once(10, "daily"))
+    zones = {"ann": "Pacific/Kiritimati"}
+    economy.coins.timezone_loader(zones.__getitem__)
+    economy.clock.now = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    assert rule.pay("ann")
+    zones["ann"] = "Pacific/Niue"
+    economy.clock.now = NOON
+    assert economy.pay(10)
+    reward = standing(economy)["daily"]
+    assert (reward.state, reward.opens_at) == ("capped", datetime(2026, 11, 24, 11, tzinfo=UTC))
+    assert rule.pay("ann").next_at == reward.opens_at
+
+
+def test_the_wallet_shows_what_is_left_and_until_when(within: Start) -> None:
+    economy = within(limit(25), limit(4, "forever", reason="bonus"), COINS_URL_PREFIX="/coins")
+    economy.coins.current_user_loader(lambda: "ann")
+    offered(economy, award_once(10, "daily"), award_once(3, "bonus"))
+    economy.pay(19)
+    economy.pay(4, reason="bonus", subject="before")
+    page = economy.app.test_client().get("/coins/").text
+    assert "Only 2 coins left – opens again tomorrow at 00:00" in page
+    assert "None left<" in page
+    assert page.count("coins-is-capped") == 2
+
+
+def test_how_rewards_stand_takes_three_statements_however_many(within: Start) -> None:
+    economy = within(limit(9), in_app(90, "month"), *(limit(9, reason=f"r{n}") for n in range(20)))
+    rules = offered(economy, *(award_once(5, f"r{number}") for number in range(30)))
+    economy.pay(5)
+    with statements(economy.db.engine) as seen:
+        rewards = standing(economy)
+    assert [rewards[rule.reason].left for rule in rules] == [4] * 30
+    assert len(seen) == 3
 
 
 # -- others at the same time ---------------------------------------------------------------------

@@ -84,7 +84,7 @@ SCHEMAS: dict[str, Schema] = {
             "window": or_null({"type": "string", "description": "Null: it pays each time."}),
             "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
             "subject": or_null(_SUBJECT),
-            "state": {"enum": ["open", "paid", "not_open", "excluded", "varies"]},
+            "state": {"enum": ["open", "paid", "not_open", "capped", "excluded", "varies"]},
             "opens_at": or_null(MOMENT),
             "times": {
                 "type": "integer",
@@ -92,6 +92,9 @@ SCHEMAS: dict[str, Schema] = {
                 "maximum": 1000,
                 "description": "How often it was paid in the present window, up to `limit`.",
             },
+            "left": or_null(
+                _COINS | {"description": "If it is capped: what its budgets would still pay."}
+            ),
         }
     ),
     "Rewards": object_of({"rewards": list_of(ref("Reward"))}),

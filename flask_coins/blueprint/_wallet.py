@@ -27,7 +27,7 @@ PAGE = 20
 """How many entries of the history a page shows."""
 _FREEZE = "streak_freeze"
 _MOST_STREAKS = 10
-_ORDER = ("open", "varies", "paid", "not_open")
+_ORDER = ("open", "varies", "capped", "paid", "not_open")
 
 
 def add_routes(blueprint: Blueprint) -> None:
@@ -48,7 +48,7 @@ def wallet() -> tuple[str, int]:
 
 
 class Wallet:
-    """What the page shows of one user, read in five statements."""
+    """What the page shows of one user, read in five statements; with budgets in up to seven."""
 
     def __init__(self, state: State, user_id: str, filters: Filters) -> None:
         self.state, self.user_id, self.filters = state, user_id, filters
