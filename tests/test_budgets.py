@@ -573,7 +573,6 @@ def test_the_wallet_shows_what_is_left_and_until_when(within: Start) -> None:
     page = economy.app.test_client().get("/coins/").text
     assert "Only 2 coins left – opens again tomorrow at 00:00" in page
     assert "None left<" in page
-    assert page.count("coins-is-capped") == 2
 
 
 def test_how_rewards_stand_takes_three_statements_however_many(within: Start) -> None:
