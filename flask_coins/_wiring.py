@@ -159,7 +159,8 @@ def sets_user(app: Flask) -> bool:
         for functions in registry.values()
         for function in functions
     ]
-    return any(_is_hosts(each) for each in (*before, *request_started.receivers_for(app))) or any(
+    early = (*before, *request_started.receivers_for(app))
+    return any(_is_hosts(app, each) for each in early) or any(
         _names_user(layer)
         for view in app.view_functions.values()
         if any(hasattr(layer, "__coins_rule__") for layer in layers(view))
@@ -167,13 +168,16 @@ def sets_user(app: Flask) -> bool:
     )
 
 
-def _is_hosts(function: Any) -> bool:
+def _is_hosts(app: Flask, function: Any) -> bool:
     while isinstance(function, partial):
         function = function.func
     module = str(function.__module__)
-    path = file_of(module)
-    is_ours = module.partition(".")[0] == __package__
-    return not is_ours and (path is None or not is_installed(path))
+    path, package = file_of(module), module.partition(".")[0]
+    if package == __package__:
+        return False
+    # An app may be installed as libraries are.
+    mine = package == app.import_name.partition(".")[0]
+    return mine or path is None or not is_installed(path)
 
 
 def _names_user(layer: Any) -> bool:

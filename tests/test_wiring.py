@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial, update_wrapper, wraps
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import flask
@@ -332,6 +333,28 @@ def test_one_who_says_it_is_enough(
     app = make_app(DEBUG=True)
     told(app, coins)
     assert _warnings(app) == []
+
+
+def _installed(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
+    """A function of a module that ``pip`` has installed."""
+    module = ModuleType(name)
+    module.__file__ = f"/venv/lib/site-packages/{name.replace('.', '/')}.py"
+    monkeypatch.setitem(sys.modules, name, module)
+    exec("from flask import g\ndef load_user(): g.user = 'ada'", vars(module))
+    load_user: Callable[[], None] = module.load_user  # type: ignore[attr-defined]
+    return load_user
+
+
+@pytest.mark.parametrize(("module", "count"), [("school.auth", 0), ("bought.auth", 1)])
+def test_an_app_may_be_installed_as_libraries_are(
+    db: SQLAlchemy, coins: Coins, monkeypatch: pytest.MonkeyPatch, module: str, count: int
+) -> None:
+    app = Flask("school.app", root_path="/venv/lib/site-packages/school")
+    app.config.update(DEBUG=True, SQLALCHEMY_DATABASE_URI="sqlite://")
+    db.init_app(app)
+    coins.init_app(app, db)
+    app.before_request(_installed(monkeypatch, module))
+    assert len(_warnings(app)) == count
 
 
 def test_a_librarys_functions_do_not_say_it(make_app: Make) -> None:
