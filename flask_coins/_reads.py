@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
 
 from . import _checks, _queries, _streaks
 from ._rewards import status
 from ._state import current_state
-from .errors import InvalidInput
+from .errors import CoinsError, InvalidInput
 from .results import Entry, Hold, Reward, Streak
 from .windows import Window, parse
+
+T = TypeVar("T")
 
 
 class Balances(dict[str, int]):
     """Balances by the text of the id; asked with an int, a UUID or an object, it finds them too."""
 
-    def __missing__(self, user: Any) -> int:
-        key = _checks.user_id(user, forgotten=True)
-        if key is user or key not in self:
-            raise KeyError(user)
-        return self[key]
+    def __getitem__(self, user: Any, /) -> int:
+        key = user if type(user) is str else _checks.user_id(user, forgotten=True)
+        return super().__getitem__(key)
+
+    def __contains__(self, user: Any, /) -> bool:
+        with suppress(CoinsError):
+            return super().__contains__(_checks.user_id(user, forgotten=True))
+        return False
+
+    @overload
+    def get(self, user: Any, default: None = None, /) -> int | None: ...
+    @overload
+    def get(self, user: Any, default: T, /) -> int | T: ...
+    def get(self, user: Any, default: Any = None, /) -> Any:
+        """What ``user``, in any form, has; ``default`` for whom the call was not asked of."""
+        return self[user] if user in self else default  # noqa: SIM401 - it is what get() does
 
 
 class Reading:

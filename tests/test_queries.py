@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ from flask_coins import Coins
 
 from .apps import NOON, Clock
 from .statements import statements
+
+
+@dataclass
+class Player:
+    """As those that SQLAlchemy's MappedAsDataclass makes, it is equal by value, and has no hash."""
+
+    coins_id: int
 
 
 def test_who_never_had_coins_has_none(ctx: None, coins: Coins) -> None:
@@ -30,11 +38,20 @@ def test_balances_can_be_asked_by_any_form_of_a_user(ctx: None, coins: Coins) ->
     coins.award("ada", 3)
     found = coins.balances([7, number, "ada", "eve", 7])
     assert found == {"7": 1, str(number): 2, "ada": 3, "eve": 0}
-    assert (found[7], found[number], found["ada"]) == (1, 2, 3)  # type: ignore[index]
+    assert (found[7], found[number], found["ada"]) == (1, 2, 3)
+    assert (found.get(7), found.get(number), found.get(8), found.get(8, 0)) == (1, 2, None, 0)
+    assert [user in found for user in (7, number, 8, object())] == [True, True, False, False]
     with pytest.raises(KeyError, match="stranger"):
         found["stranger"]
     with pytest.raises(KeyError):
-        found[8]  # type: ignore[index]
+        found[8]
+
+
+def test_balances_are_found_for_objects_without_a_hash(ctx: None, coins: Coins) -> None:
+    ann = Player(7)
+    coins.award(ann, 5)
+    found = coins.balances([ann])
+    assert (found[ann], ann in found, found.get(ann)) == (5, True, 5)
 
 
 def test_many_balances_take_few_statements(ctx: None, db: SQLAlchemy, coins: Coins) -> None:

@@ -116,7 +116,10 @@ def moving(user: User) -> None:
 def reading(user: User) -> None:
     assert_type(coins.balance(), int)
     assert_type(coins.balance(user), int)
-    coins.balances([user, "ada", 3])
+    found = coins.balances([user, "ada", 3])
+    assert_type([found[user], found["ada"], found[3]], list[int])
+    assert_type(found.get(user), int | None)
+    assert_type(found.get(3, 0), int)
     assert_type([entry.amount for entry in coins.history(user, limit=10)], list[int])
     assert_type([entry.created_at for entry in coins.history(before=17)], list[datetime])
     select(User.id).order_by(coins.balance_of(User.id).desc())
