@@ -37,7 +37,12 @@ XP = {"daily_activity": 5, "correct_answer": 2}
 
 DAILY_LOGIN = award_once(10, "daily_login", "day")
 # One reward, whichever tier is chosen: so of the three at most one is paid in a day.
-DAILY_GOAL = award_once(lambda _: tier_of(current_user).coins, "daily_goal", "day")
+DAILY_GOAL = award_once(
+    lambda _: tier_of(current_user).coins,
+    "daily_goal",
+    "day",
+    amounts=[tier.coins for tier in TIERS.values()],
+)
 WEEKLY_GOAL = award_once(50, "weekly_goal", "week")
 PARAGRAPH_CLOSE = award_once(5, "paragraph_close", "forever", subject="{paragraph_id}")
 BOSS_DEFEATED = award_once(60, "boss_defeated", "week", subject="{boss_id}", when=redirected)

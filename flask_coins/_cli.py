@@ -218,11 +218,13 @@ def rewards_command(user: str | None, as_json: bool) -> None:
         found = [rule.listed(rule.constant_subject) for rule in _rewards.rules_of(state)]
     else:
         found = _rewards.status(state, user)
-    names = ["reason", "amount", "currency", "window", "limit", "subject"]
+    names = ["reason", "amount", "amounts", "currency", "window", "limit", "subject"]
     if user is not None:
         names += ["state", "opens_at", "times", "left"]
     rows = [{name: _output.reward_json(reward)[name] for name in names} for reward in found]
-    text = _output.table(rows, *names) if rows else "There are no rewards."
+    told = [row | {"amount": row["amount"] or _output.several(row["amounts"])} for row in rows]
+    names.remove("amounts")
+    text = _output.table(told, *names) if rows else "There are no rewards."
     show({"rewards": rows}, text, as_json)
 
 

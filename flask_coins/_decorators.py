@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, ClassVar, NoReturn
 
 from . import _checks
@@ -14,7 +15,7 @@ from ._state import State, current_state
 from ._views import WRITING, ViewRule, caller_of, methods_of
 from ._visit import UNASKED, Due, Order, request_context, status_of
 from ._writes import Movement
-from .errors import InvalidAmount, InvalidSubject
+from .errors import InvalidAmount, InvalidInput, InvalidSubject
 from .results import Outcome, Receipt, Reward
 from .signals import award_refused, send
 from .windows import Window, parse
@@ -31,10 +32,14 @@ class Rule(ViewRule):
 
     window: Window | None = None
     limit: int = field(default=1, kw_only=True)
+    amounts: tuple[int, ...] = field(default=(), kw_only=True)
+    """What people are told where ``amount`` is a callable, in order."""
     _token: object = field(default_factory=object, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _checks.limit(self.limit)
+        if self.amounts and not callable(self.amount):
+            raise InvalidInput(f"amounts go with a callable amount, not with {self.amount!r}.")
         super().__post_init__()
 
     @property
@@ -164,6 +169,7 @@ class Rule(ViewRule):
             self.limit,
             subject or None,
             "open",
+            amounts=self.amounts,
         )
 
     @property
@@ -190,6 +196,7 @@ def award_once(
     when: Callable[[Any], Any] | None = None,
     user: Any = None,
     currency: str = "coins",
+    amounts: Iterable[int] = (),
 ) -> Rule:
     """A rule that pays at most ``limit`` times in each ``window``.
 
@@ -197,7 +204,8 @@ def award_once(
     argument, the view's own return value; texts for ``subject`` and ``user`` are formatted with the
     view's arguments, as in ``"{goal_id}"``, and come out as None where such an argument is None.
     ``window`` is ``"hour"``, ``"day"``, ``"week"`` (ISO 8601), ``"month"``, ``"year"``,
-    ``"forever"``, a ``timedelta`` or one of :mod:`flask_coins.windows`.
+    ``"forever"``, a ``timedelta`` or one of :mod:`flask_coins.windows`. ``amounts``, up to a hundred,
+    are what people are told that a callable ``amount`` may come to; nothing is checked by them.
 
     The decorated view pays when the method writes (POST, PUT, PATCH, DELETE; GET where its route
     has none of these; or ``methods``), the status is below 400 and ``when`` agrees. It then commits
@@ -215,6 +223,7 @@ def award_once(
         when=when,
         user=user,
         currency=currency,
+        amounts=_amounts_of(amounts),
         module=caller_of(),
     )
 
@@ -229,6 +238,7 @@ def award(
     when: Callable[[Any], Any] | None = None,
     user: Any = None,
     currency: str = "coins",
+    amounts: Iterable[int] = (),
 ) -> Rule:
     """A rule that pays each time; its arguments are those of :func:`award_once`."""
     refuse_direct_call("award", amount, reason, *more)
@@ -240,7 +250,19 @@ def award(
         when=when,
         user=user,
         currency=currency,
+        amounts=_amounts_of(amounts),
         module=caller_of(),
+    )
+
+
+def _amounts_of(given: Iterable[int]) -> tuple[int, ...]:
+    """What a rule may pay, in order; InvalidInput for what is no short list of amounts."""
+    if isinstance(given, Iterable):
+        some = list(islice(given, 101))
+        if len(some) <= 100:
+            return tuple(sorted({_checks.amount(each) for each in some}))
+    raise InvalidInput(
+        f"amounts is a list of up to 100, such as [15, 25], not {_checks.shown(given)}."
     )
 
 

@@ -51,6 +51,7 @@ def reward_json(reward: Reward) -> dict[str, Any]:
     return {
         "reason": reward.reason,
         "amount": reward.amount,
+        "amounts": list(reward.amounts),
         "currency": reward.currency,
         "window": reward.window,
         "limit": reward.limit,
@@ -104,6 +105,11 @@ def table(rows: Iterable[dict[str, Any]], *columns: str) -> str:
     cells = [["-" if row[name] is None else str(row[name]) for name in columns] for row in found]
     kinds = [{type(row[name]) for row in found} - {type(None)} for name in columns]
     return "\n".join(_aligned([names, *cells], [kind == {int} for kind in kinds]))
+
+
+def several(amounts: Iterable[int]) -> str | None:
+    """``15, 25, 40``; None without any."""
+    return ", ".join(map(str, amounts)) or None
 
 
 def pairs(values: dict[str, Any]) -> str:

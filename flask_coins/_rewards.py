@@ -113,7 +113,7 @@ def _looked_up(state: State, user_id: str, each: Sequence[_Standing]) -> list[Re
 def _shortages(
     state: State, user_id: str, now: datetime, rewards: Sequence[Reward]
 ) -> dict[int, Shortage]:
-    """Which of ``rewards``, by number, budgets would not pay; of an unknown amount not one coin."""
+    """Which of ``rewards``, by number, budgets would not pay; of several amounts not the least."""
     if not state.settings.budgets:
         return {}
     caps = {
@@ -125,7 +125,7 @@ def _shortages(
     used = WalletReader(state.table).used(state.session, user_id, asked)
     found = {}
     for number, those in caps.items():
-        least = rewards[number].amount or 1
+        least = rewards[number].amount or min(rewards[number].amounts, default=1)
         short = [it for cap in those if (it := cap.shortage(least, used[cap]))]
         if short:
             found[number] = Shortage.of_all(short)

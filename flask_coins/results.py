@@ -242,7 +242,7 @@ class Reward:
 
     reason: str
     amount: int | None
-    """None where a view decides it."""
+    """None where a view decides it: see ``amounts``."""
     currency: str
     window: str | None
     """Spelled out, such as ``"day"``; None: pays each time."""
@@ -257,3 +257,5 @@ class Reward:
     """How often it was paid in the present window, up to ``limit``."""
     left: int | None = None
     """Where it is capped: how many coins the budget that has least would still pay."""
+    amounts: tuple[int, ...] = ()
+    """What a view may decide on, in order, as far as the rule says it."""

@@ -182,6 +182,7 @@ def test_a_reward_says_what_it_pays(app: Flask, client: FlaskClient, who: Who) -
     assert rewards_of(client)["weekly_goal"] == {
         "reason": "weekly_goal",
         "amount": 15,
+        "amounts": [],
         "currency": "coins",
         "window": "week",
         "limit": 2,

@@ -540,9 +540,15 @@ STATES = {
 
 def test_a_reward_that_a_view_makes_out_is_capped_when_no_coin_is_left(within: Start) -> None:
     economy = within(limit(10))
-    offered(economy, award_once(lambda _: 5, "quest", subject="{n}"))
-    economy.pay(9)
-    assert standing(economy)["quest"].state == "varies"
+    offered(
+        economy,
+        award_once(lambda _: 5, "quest", subject="{n}"),
+        award_once(lambda _: 5, "tiers", amounts=[2, 5]),
+    )
+    economy.pay(8)
+    assert [standing(economy)[it].state for it in ("quest", "tiers")] == ["varies", "open"]
+    economy.pay(1)
+    assert [standing(economy)[it].state for it in ("quest", "tiers")] == ["varies", "capped"]
     economy.pay(1)
     reward = standing(economy)["quest"]
     assert (reward.state, reward.left) == ("capped", 0)

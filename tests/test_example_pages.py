@@ -241,6 +241,10 @@ def test_coins_are_named_after_what_they_were_for(app: Flask, ada: FlaskClient) 
         )
 
 
+def test_the_wallet_tells_what_a_goal_of_the_day_pays(ada: FlaskClient) -> None:
+    assert "15, 25 or 40 coins" in ada.get("/coins/").text
+
+
 def test_the_old_history_leads_to_the_wallet(ada: FlaskClient) -> None:
     assert ada.get("/history").location == "/coins/"
 

@@ -17,7 +17,7 @@ from flask import Blueprint, Flask
 from flask.views import MethodView, View
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, NoUserError, award, award_once
+from flask_coins import Coins, InvalidInput, NoUserError, award, award_once
 from flask_coins.results import Reward
 from flask_coins.windows import Between
 
@@ -128,6 +128,27 @@ def test_what_hangs_on_a_view_varies(app: Flask, db: SQLAlchemy, find: Find) -> 
     _pay(app, db, rule, subject="g1", amount=3)
     reward = find("varying")
     assert (reward.state, reward.amount, reward.subject) == ("varies", None, None)
+
+
+def test_a_rule_says_what_its_view_may_decide(app: Flask, find: Find) -> None:
+    _serve(
+        app, award_once(lambda value: 1, "tiers", amounts=iter([40, 15, 25, 15]))(lambda: "done")
+    )
+    reward = find("tiers")
+    assert (reward.amount, reward.amounts) == (None, (15, 25, 40))
+
+
+@pytest.mark.parametrize("amounts", [[0], ["5"], [True], 5, range(1, 102)], ids=str)
+@pytest.mark.parametrize("rule", [award, award_once])
+def test_amounts_are_amounts(rule: Any, amounts: Any) -> None:
+    with pytest.raises(InvalidInput):
+        rule(lambda value: 1, "tiers", amounts=amounts)
+
+
+@pytest.mark.parametrize("rule", [award, award_once])
+def test_amounts_go_with_an_amount_that_a_view_decides(rule: Any) -> None:
+    with pytest.raises(InvalidInput, match="amounts"):
+        rule(15, "tiers", amounts=[15, 25])
 
 
 def test_a_callable_subject_varies_too(app: Flask, find: Find) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +21,7 @@ from flask_sqlalchemy import SQLAlchemy
 from jinja2 import nodes
 
 from flask_coins import Coins, InvalidInput, Reward, _words, award_once
-from flask_coins.blueprint._how_often import how_often
+from flask_coins.blueprint._how_often import how_much, how_often
 
 from . import catalogs
 from .apps import create_app
@@ -158,6 +158,30 @@ def test_a_cooldown_is_told_in_words(speak: Speak) -> None:
     rule = award_once(5, "quest", timedelta(days=2, hours=1), limit=3)
     reward = Reward("quest", 5, "coins", str(rule.window), 3, None, "open")
     assert how_often(reward) == "Bis zu 3 Mal je 2 Tage 1 Stunde"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "told"),
+    [
+        ([7], "7 Münzen"),
+        ([15, 25], "15 oder 25 Münzen"),
+        ([40, 15, 25], "15, 25 oder 40 Münzen"),
+        ([1, 2, 3, 4, 5], "1, 2, 3, 4 oder 5 Münzen"),
+        (range(1500, 1600), "1.500 bis 1.599 Münzen"),
+    ],
+)
+def test_what_a_view_decides_is_told_in_words(
+    speak: Speak, amounts: Iterable[int], told: str
+) -> None:
+    speak("de")
+    reward = award_once(lambda won: won, "quest", amounts=amounts).listed(None)
+    assert how_much(reward, units=True) == told
+    assert how_much(reward) == told.removesuffix(" Münzen")
+
+
+def test_nothing_is_told_of_an_amount_that_nobody_knows(speak: Speak) -> None:
+    speak("de")
+    assert how_much(award_once(lambda won: won, "quest").listed(None), units=True) == ""
 
 
 def test_pages_say_which_language_they_are_in(speak: Speak) -> None:

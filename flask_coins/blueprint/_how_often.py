@@ -1,4 +1,4 @@
-"""How often a reward is paid, in words."""
+"""How much a reward pays and how often, in words."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def how_often(reward: Reward) -> str:
     return _words.plural(
         "Once in %(time)s", "Up to %(num)s times in %(time)s", reward.limit, time=_length(rest)
     )
+
+
+def how_much(reward: Reward, units: bool = False) -> str:
+    """``15``, ``15, 25 or 40``, ``5 to 100``, with ``units`` ``15 coins``; nothing if a view decides.
+
+    Of more than five amounts the least and the most are told.
+    """
+    *others, most = (reward.amount,) if reward.amount else reward.amounts or (0,)
+    last = _words.units(most, reward.currency) if units else _words.amount(most)
+    if len(others) >= 5:
+        return _words.text("%(least)s to %(most)s", least=_words.amount(others[0]), most=last)
+    if others:
+        some = ", ".join(map(_words.amount, others))
+        return _words.text("%(some)s or %(last)s", some=some, last=last)
+    return last if most else ""
 
 
 def _length(written: str) -> str:

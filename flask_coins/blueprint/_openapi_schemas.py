@@ -79,7 +79,9 @@ SCHEMAS: dict[str, Schema] = {
     "Reward": object_of(
         {
             "reason": _REASON,
-            "amount": or_null(_PRICE),
+            "amount": or_null(_PRICE | {"description": "Null: it differs, see `amounts`."}),
+            "amounts": list_of(_PRICE)
+            | {"maxItems": 100, "description": "What it may be, in order, as far as that is told."},
             "currency": CURRENCY,
             "window": or_null({"type": "string", "description": "Null: it pays each time."}),
             "limit": {"type": "integer", "minimum": 1, "maximum": 1000},

@@ -17,7 +17,7 @@ from ..windows import Day
 from . import _filters, _layout
 from ._days import Balanced, Calendar, balanced, calendar, last
 from ._filters import Filters
-from ._how_often import how_often
+from ._how_often import how_much, how_often
 from ._pages import signed_in
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_routes(blueprint: Blueprint) -> None:
     """Put the wallet on ``blueprint``."""
     blueprint.add_url_rule("/", "wallet", wallet)
     blueprint.add_app_template_global(how_often, "coins_how_often")
+    blueprint.add_app_template_global(how_much, "coins_how_much")
 
 
 def wallet() -> tuple[str, int]:
