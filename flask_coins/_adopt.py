@@ -202,13 +202,13 @@ class _Adoption:
             )
 
     def _refuse_balances(self) -> None:
-        final = self.users.final
+        final, user_id = self.users.final, self.work.c.user_id
         outside = sa.or_(final < 0, final > MAX_AMOUNT)
-        query = sa.select(self.work.c.user_id, final).where(outside)
-        found = self.connection.execute(query.limit(_old_log.SHOWN_FAULTS)).all()
-        if found:
-            users = "".join(f"\n  user {user_id}: {balance}" for user_id, balance in found)
-            raise _old_log.refusal(f"balances go from 0 to {MAX_AMOUNT:,}.{users}")
+        number = self.connection.scalar(sa.select(sa.func.count(user_id)).where(outside)) or 0
+        if number:
+            query = sa.select(user_id, final).where(outside).order_by(user_id)
+            found = self.connection.execute(query.limit(_old_log.SHOWN_FAULTS)).all()
+            raise self.old.refusal_of_balances(number, found)
 
     # -- filling ----------------------------------------------------------------------------
 

@@ -213,6 +213,17 @@ class OldLog:
         rows, total = self._reader.exec_driver_sql(query).one()
         return int(rows), int(total)
 
+    def refusal_of_balances(self, number: int, first: Iterable[Sequence[Any]]) -> CoinsError:
+        """The error for ``number`` users whose balances cannot be; ``first`` of them are named."""
+        users = [f"\n  user {user_id}: {balance}" for user_id, balance in first]
+        more = [f"\n  and {number - len(users):,} more"] if number > len(users) else []
+        cure = f"Set {self.column} to what each of these has, or to 0:"
+        if not self.column:
+            cure = (
+                f"Add rows to {OLD} for what these lack, or say where their coins are by --balance:"
+            )
+        return refusal(f"balances go from 0 to {MAX_AMOUNT:,}. {cure}{''.join(users + more)}")
+
     def _checked(
         self,
         query: sa.Select[Any],

@@ -595,9 +595,19 @@ def test_only_the_first_faults_are_listed(old: Old) -> None:
 @pytest.mark.parametrize("coins", [None, {1: -5}])
 def test_balances_below_zero_are_named(old: Old, coins: dict[Any, int | None] | None) -> None:
     old.make(identity()).add((1, 5, "goal", 0), (1, -10, "shop", 1), coins=coins)
-    with pytest.raises(CoinsError, match=r"(?s)balances go from 0 to .*user 1: -5"):
+    with pytest.raises(
+        CoinsError, match=r"(?s)balances go from 0 to .*Set users.coins .*user 1: -5$"
+    ):
         adopt(old.engine, balance_column=COLUMN)
     assert old.tables() == {"users", "coin_log"}
+
+
+def test_of_many_balances_below_zero_the_first_are_named(old: Old) -> None:
+    old.make(identity()).add(*[(user, -1, "shop", 0) for user in range(1, 10)])
+    with pytest.raises(
+        CoinsError, match=r"(?s)Add rows to coin_log .*--balance:\n  user 1: -1.*\n  and 4 more$"
+    ):
+        adopt(old.engine)
 
 
 @pytest.mark.parametrize(
