@@ -14,6 +14,7 @@ from werkzeug.routing import Rule as Route
 
 from ._rewards import decorated_views, file_of, is_installed, layers, on_views
 from ._state import State
+from ._views import WRITING
 from .errors import CoinsWarning
 
 _NO_RESOLVER = (
@@ -27,7 +28,8 @@ _states: WeakSet[State] = WeakSet()
 
 def faults(state: State) -> list[str]:
     """One sentence for each fault in how ``state.app`` is wired, with what to do."""
-    return [*unreached_rules(state), *unknown_user(state), *overlapping_routes(state)]
+    rules = [*unreached_rules(state), *unread_rules(state)]
+    return [*rules, *unknown_user(state), *overlapping_routes(state)]
 
 
 def warn_once(state: State) -> Callable[[], None]:
@@ -68,6 +70,24 @@ def unreached_rules(state: State) -> list[str]:
         elif not _serves_another(state, view):
             found.append(f"{never}: it stands above the route. {_CURE}")
     return found
+
+
+def unread_rules(state: State) -> list[str]:
+    """Rules on ``get`` of a class that writes too: a GET does not count on its route."""
+    writing: dict[str, bool] = {}
+    for route in state.app.url_map.iter_rules():
+        methods = route.methods or set()
+        if "GET" in methods:
+            writes = not WRITING.isdisjoint(methods)
+            writing[route.endpoint] = writing.get(route.endpoint, True) and writes
+    return [
+        f"{_where(layer)}: the rule for {layer.__coins_rule__.reason!r} never counts, for its"
+        " route writes too: say methods=['GET'] if a GET is to."
+        for endpoint, view in state.app.view_functions.items()
+        if writing.get(endpoint)
+        for layer in layers(getattr(getattr(view, "view_class", None), "get", None))
+        if hasattr(layer, "__coins_rule__") and layer.__coins_rule__.methods is None
+    ]
 
 
 def _plain_endpoints(chains: dict[str, list[Any]], function: Any) -> list[str]:

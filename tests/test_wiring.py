@@ -173,6 +173,56 @@ def test_a_view_without_a_route_is_no_fault(app: Flask) -> None:
     assert callable(view)
 
 
+# -- a rule on a GET ------------------------------------------------------------------------------
+
+
+class Look(MethodView):
+    @GOAL
+    def get(self) -> str:
+        return "seen"
+
+
+class LookAndDo(Look):
+    def post(self) -> str:
+        return "done"
+
+
+class LookOutright(LookAndDo):
+    @award_once(15, "daily_goal", "day", user="ada", methods=["GET"])
+    def get(self) -> str:
+        return "seen"
+
+
+@pytest.mark.parametrize(
+    ("view", "methods", "pays"),
+    [
+        (Look, None, True),
+        (LookAndDo, None, False),
+        (LookAndDo, ["GET"], True),
+        (LookOutright, None, True),
+        (Goal, None, True),
+    ],
+)
+def test_a_rule_on_a_get_beside_a_post_is_found(
+    make_app: Make, view: type[View], methods: list[str] | None, pays: bool
+) -> None:
+    app = make_app()
+    app.add_url_rule("/look", view_func=_between(view.as_view("look")), methods=methods)
+    app.debug, (method, *_) = True, methods or sorted(view.methods or ["POST"])
+    found = [each for each in _warnings(app) if "never counts" in each]
+    assert ("Coins-Awarded" in app.test_client().open("/look", method=method).headers) is pays
+    assert len(found) == (not pays)
+    assert all("Look.get: the rule for 'daily_goal'" in each for each in found)
+
+
+def test_a_get_that_is_served_elsewhere_or_never_is_no_fault(make_app: Make) -> None:
+    app = make_app(DEBUG=True)
+    app.add_url_rule("/do", view_func=LookAndDo.as_view("do"), methods=["POST"])
+    app.add_url_rule("/look", view_func=LookAndDo.as_view("look"), methods=["GET"])
+    app.add_url_rule("/look-and-do", "look", methods=["GET", "POST"])
+    assert [each for each in _warnings(app) if "never counts" in each] == []
+
+
 # -- the warning ----------------------------------------------------------------------------------
 
 
