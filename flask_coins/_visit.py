@@ -30,7 +30,7 @@ from ._sources import filled
 from ._state import State, current_state, state_of
 from ._watching import Called
 from ._writes import Movement
-from .errors import CoinsRetry, InvalidInput, NoUserError
+from .errors import CoinsRetry, InvalidInput, MissingTablesError, NoUserError
 from .results import Outcome, Receipt
 
 if TYPE_CHECKING:
@@ -365,8 +365,9 @@ def _failed(state: State, due: Sequence[Due], error: Exception, at_stake: bool) 
         for each in due:
             each.let_go()
         raise error
+    why = f": {error}" if isinstance(error, MissingTablesError) else ""
     app.logger.exception(
-        "Coins were not paid after the view", exc_info=nameless(error), extra=_told_of(due)
+        "Coins were not paid after the view%s", why, exc_info=nameless(error), extra=_told_of(due)
     )
     for each in due:
         each.refuse(state, Outcome.FAILED)

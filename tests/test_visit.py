@@ -480,6 +480,17 @@ def test_a_failure_is_logged_by_the_app_with_its_cause(
     assert record.exc_info[0] is ZeroDivisionError
 
 
+def test_the_log_says_first_that_the_tables_are_missing(
+    make_app: Make, db: SQLAlchemy, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TESTING=False)
+    with app.app_context():
+        db.drop_all()
+    assert visit(app, GOAL, "done").status_code == 200
+    assert "were not paid after the view: The coin tables are missing" in caplog.messages[-1]
+    assert "run 'flask db upgrade'" in caplog.messages[-1]
+
+
 def _pending(db: SQLAlchemy, note: Any) -> None:
     db.session.add(note(text="work"))
 
