@@ -22,7 +22,7 @@ from sqlalchemy.orm import close_all_sessions
 from flask_coins import Coins
 
 from .apps import Clock, create_app
-from .databases import ENGINES, drop_tables, missing, new_database
+from .databases import ENGINES, drop_rows, drop_tables, missing, new_database
 from .movements import Elsewhere, books_faults
 from .races import Racers, spawn
 
@@ -82,15 +82,25 @@ def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database_url(engine: str, servers: Callable[[str], str], sqlite_folder: Path) -> Iterator[str]:
-    """The URL of a database without a single table; every test on an engine has the same one."""
+def database_url(
+    request: pytest.FixtureRequest,
+    engine: str,
+    servers: Callable[[str], str],
+    sqlite_folder: Path,
+) -> Iterator[str]:
+    """The URL of a database without a single row; every test on an engine has the same one.
+
+    It has no table either, unless the test wants an ``app``, which will need them.
+    """
     if engine == "sqlite":
         yield f"sqlite:///{sqlite_folder / 'host.sqlite3'}"
         for file in sqlite_folder.iterdir():
             file.unlink()
     else:
+        if "make_app" not in request.fixturenames:
+            drop_tables(servers(engine))
         yield servers(engine)
-        drop_tables(servers(engine))
+        drop_rows(servers(engine))
 
 
 @pytest.fixture

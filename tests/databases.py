@@ -7,6 +7,7 @@ made, ``COINS_TEST_REQUIRE_ENGINES=1`` makes a missing one an error.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from functools import cache
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
+
+from flask_coins._models import Base
 
 _VARIABLES = {"postgresql": "COINS_TEST_POSTGRESQL", "mariadb": "COINS_TEST_MARIADB"}
 _URLS = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
@@ -55,6 +58,63 @@ def drop_tables(url: str) -> None:
         quoted = ", ".join(f"`{name}`" for name in names)
         drop = [f"DROP TABLE {quoted}"] if names else []
         _execute(sa.make_url(url), "SET foreign_key_checks = 0", *drop)
+
+
+def drop_rows(url: str) -> None:
+    """Leave no row in the database at ``url``, and our tables as ``create_all`` makes them.
+
+    To make them anew takes most tests longer than all that they do with them.
+    """
+    with _engine(sa.make_url(url)).connect() as connection:
+        whole = _shape(connection) == _made.get(url)
+        if whole:
+            from_one = " RESTART IDENTITY" if connection.dialect.name == "postgresql" else ""
+            for name in [*connection.scalars(_FILLED)]:
+                connection.exec_driver_sql(f"TRUNCATE {name}{from_one}")
+    if not whole:
+        drop_tables(url)
+        Base.metadata.create_all(_engine(sa.make_url(url)))
+        with _engine(sa.make_url(url)).connect() as connection:
+            _made[url] = _shape(connection)
+
+
+_made: dict[str, object] = {}
+"""By URL: the shape of our tables there."""
+_OURS = Base.metadata.tables
+_FILLED = sa.union_all(
+    *(
+        sa.select(sa.literal(name)).where(sa.exists(sa.select(1).select_from(table)))
+        for name, table in _OURS.items()
+    )
+)
+
+
+def _shape(connection: sa.Connection) -> object:
+    """What the database is made of; whatever was made, changed or dropped in it, it has another."""
+    if connection.dialect.name == "postgresql":
+        return connection.exec_driver_sql(_CATALOG).all()
+    tables = [*connection.exec_driver_sql("SHOW FULL TABLES")]
+    if {name for name, _ in tables} != {*_OURS}:
+        return tables
+    made = [connection.exec_driver_sql(f"SHOW CREATE TABLE {name}").one()[1] for name in _OURS]
+    triggers = connection.exec_driver_sql("SHOW TRIGGERS").all()
+    return [re.sub(r" AUTO_INCREMENT=\d+", "", sql) for sql in made], triggers
+
+
+_CATALOG = """
+WITH relations AS (
+    SELECT oid, relname, relkind, relpersistence, reloptions, relhastriggers
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace
+)
+SELECT md5(string_agg(row, '' ORDER BY row)) FROM (
+    SELECT r::text AS row FROM relations r
+    UNION ALL SELECT a::text FROM pg_attribute a WHERE attrelid IN (SELECT oid FROM relations)
+    UNION ALL SELECT i::text FROM pg_index i WHERE indexrelid IN (SELECT oid FROM relations)
+    UNION ALL SELECT c::text FROM pg_constraint c WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT p::text FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT t::text FROM pg_type t WHERE typnamespace = 'public'::regnamespace
+) all_rows
+"""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import Coins, InsufficientCoins, InvalidAmount, Receipt
 from flask_coins._models import MAX_AMOUNT, balances, log
-from tests.databases import SERVERS
+from tests.databases import SERVERS, drop_tables
 from tests.hosts import Host
 from tests.races import Racers, reconcile
 
@@ -33,7 +33,8 @@ pytestmark = pytest.mark.parametrize(
 
 @pytest.fixture
 def partitioned(engine_url: str) -> str:
-    """A database whose two large tables are made by the DDL of the docs."""
+    """A database whose two large tables are made by the DDL of the docs, and has no others."""
+    drop_tables(engine_url)
     engine = sa.create_engine(engine_url)
     with engine.begin() as connection:
         connection.execute(sa.text(DDL))
