@@ -150,6 +150,12 @@ def test_an_option_stands_in_the_row_of_its_command(command: str, option: str) -
     assert re.search(rf"`{option}[ `]", "\n".join(rows))
 
 
+@pytest.mark.parametrize("argument", [*signature(flask_coins.award_once).parameters])
+def test_an_argument_of_a_rule_has_a_row(argument: str) -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    assert argument == "more" or f"\n| `{argument}` | " in page
+
+
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGES.md"], ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!http)(.+?)\)", path.read_text()):
