@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from inspect import isawaitable, iscoroutine, isroutine
@@ -23,7 +24,7 @@ from ._reads import Reading
 from ._state import State, utc_now
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
-from .errors import CoinsError, InvalidInput
+from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import Window
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,7 +88,7 @@ class Coins(Moving, Reading, Economy):
         app.teardown_appcontext(tell_of_lost_entries(state))
         app.jinja_env.globals.setdefault("coins", self)
         _words.init_app(app)
-        app.cli.add_command(coins_cli)
+        _add_commands(app)
         _install.connect(app, self._bind_key)
         if settings.url_prefix is not None:
             app.register_blueprint(self.blueprint, url_prefix=settings.url_prefix)
@@ -212,6 +213,16 @@ def _database(app: Any, db: Any) -> SQLAlchemy:
     if not isinstance(found, SQLAlchemy):
         raise InvalidInput(f"db is Flask-SQLAlchemy's SQLAlchemy(), not {_checks.shown(found)}.")
     return found
+
+
+def _add_commands(app: Flask) -> None:
+    if "coins" in app.cli.commands:
+        text = (
+            f"{app.name!r} has a command 'flask coins' already, and that of Flask-Coins takes its place:"
+            " give yours another name."
+        )
+        warnings.warn(text, CoinsWarning, stacklevel=3)
+    app.cli.add_command(coins_cli)
 
 
 def _metadata(db: SQLAlchemy, bind_key: str | None) -> sa.MetaData:

@@ -16,7 +16,15 @@ from flask import Blueprint, Flask, g, render_template_string, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, registry
 
-from flask_coins import Coins, CoinsError, InvalidInput, NoUserError, Outcome, award_once
+from flask_coins import (
+    Coins,
+    CoinsError,
+    CoinsWarning,
+    InvalidInput,
+    NoUserError,
+    Outcome,
+    award_once,
+)
 from flask_coins._models import log
 
 SHAPES: dict[str, Callable[[], SQLAlchemy]] = {}
@@ -240,6 +248,18 @@ def test_the_current_user_is_whom_the_loader_names(ctx: None, coins: Coins) -> N
     coins.current_user_loader(lambda: None)
     with pytest.raises(NoUserError, match="nobody is logged in"):
         coins.balance()
+
+
+def test_a_command_coins_of_the_hosts_own_does_not_go_silently(
+    db: SQLAlchemy, coins: Coins
+) -> None:
+    app = Flask("host")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.cli.command("coins")(lambda: None)
+    db.init_app(app)
+    with pytest.warns(CoinsWarning, match="'host' has a command 'flask coins' already"):
+        coins.init_app(app, db)
+    assert app.test_cli_runner().invoke(args=["coins", "doctor", "--help"]).exit_code == 0
 
 
 def test_the_current_user_is_g_user(ctx: None, coins: Coins) -> None:
