@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from . import _install, _settings, _wiring
+from . import _install, _schema, _settings, _wiring
 from ._install import TABLES
 from ._state import State
 from ._statements import MYSQL_FAMILY
@@ -125,18 +125,21 @@ def _faults_of(inspector: sa.Inspector, table: sa.Table) -> Iterator[str]:
     name = table.name
     if _install.is_foreign(inspector, name):
         yield f"The table {name} is not Flask-Coins' own: {_install.CURES[name]}"
-    elif inspector.has_table(name) and (lacking := _lacking(inspector, table)):
-        yield f"The table {name} lacks {', '.join(lacking)}"
+    elif inspector.has_table(name):
+        if lacking := _lacking(inspector, table):
+            yield f"The table {name} lacks {', '.join(lacking)}"
+        if not _install.lacking_columns(inspector, table):
+            yield from _schema.differences(inspector, table)
 
 
 def _lacking(inspector: sa.Inspector, table: sa.Table) -> list[str]:
-    indexes = {(each["name"], bool(each["unique"])) for each in inspector.get_indexes(table.name)}
+    indexes = {each["name"] for each in inspector.get_indexes(table.name)}
     return [
         *(f"the column {column}" for column in _install.lacking_columns(inspector, table)),
         *sorted(
             f"the {'unique ' * bool(index.unique)}index {index.name}"
             for index in table.indexes
-            if (index.name, bool(index.unique)) not in indexes
+            if index.name not in indexes
         ),
     ]
 
@@ -174,7 +177,7 @@ _LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
     ("rules", "Every rule stands below its route.", _wiring.unreached_rules),
     ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
     ("user", "The current user can be told.", _wiring.unknown_user),
-    ("tables", "Every table is there, with its columns and indexes.", _table_faults),
+    ("tables", "Every table is there, with its columns, indexes and checks.", _table_faults),
     ("storage", "The database keeps transactions, and the order of ids.", _storage_faults),
     (
         "revisions",
