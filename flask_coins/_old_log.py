@@ -217,10 +217,12 @@ class OldLog:
         """The error for ``number`` users whose balances cannot be; ``first`` of them are named."""
         users = [f"\n  user {user_id}: {balance}" for user_id, balance in first]
         more = [f"\n  and {number - len(users):,} more"] if number > len(users) else []
-        cure = f"Set {self.column} to what each of these has, or to 0:"
-        if not self.column:
+        lacking = f"rows in {OLD} for what they lack"
+        cure = f"These users need {lacking}, or say where their coins are by --balance:"
+        if self.column:
             cure = (
-                f"Add rows to {OLD} for what these lack, or say where their coins are by --balance:"
+                f"Set {self.column} of these users to what they have, or to 0; who is not in"
+                f" {self.column.table} needs {lacking}:"
             )
         return refusal(f"balances go from 0 to {MAX_AMOUNT:,}. {cure}{''.join(users + more)}")
 
