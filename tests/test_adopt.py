@@ -596,7 +596,8 @@ def test_only_the_first_faults_are_listed(old: Old) -> None:
 def test_balances_below_zero_are_named(old: Old, coins: dict[Any, int | None] | None) -> None:
     old.make(identity()).add((1, 5, "goal", 0), (1, -10, "shop", 1), coins=coins)
     with pytest.raises(
-        CoinsError, match=r"(?s)balances go from 0 to .*Set users.coins .*not in users needs rows.*user 1: -5$"
+        CoinsError,
+        match=r"(?s)balances go from 0 to .*Set users.coins .*not in users needs rows.*user 1: -5$",
     ):
         adopt(old.engine, balance_column=COLUMN)
     assert old.tables() == {"users", "coin_log"}
