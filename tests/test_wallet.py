@@ -596,6 +596,14 @@ def test_macros_are_for_any_page(
     assert '<a href="/coins/">Wallet</a>' in page
 
 
+def test_the_script_takes_the_nonce_of_a_policy(app: Flask) -> None:
+    macros = '{% from "coins/macros.html" import coins_head with context %}'
+    for call, count in (("coins_head(nonce='r4nd0m')", 1), ("coins_head()", 0)):
+        with app.test_request_context():
+            head = render_template_string(f"{macros}{{{{ {call} }}}}")
+        assert head.count(' nonce="r4nd0m"></script>') == head.count("nonce") == count
+
+
 def test_nobody_has_no_badge(app: Flask, client: FlaskClient, who: dict[str, Any]) -> None:
     app.add_url_rule("/", "home", lambda: render_template_string(LAYOUT))
     who["id"] = None
