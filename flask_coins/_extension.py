@@ -208,10 +208,10 @@ def _database(app: Any, db: Any) -> SQLAlchemy:
     if "coins" in app.extensions:
         raise CoinsError(f"Flask-Coins is set up on {app.name!r} already: call init_app once.")
     found = app.extensions.get("sqlalchemy") if db is None else db
+    if found is not None and not isinstance(found, SQLAlchemy):
+        raise InvalidInput(f"db is Flask-SQLAlchemy's SQLAlchemy(), not {_checks.shown(found)}.")
     if found is None or "sqlalchemy" not in app.extensions:
         raise CoinsError("Call db.init_app(app) first, then coins.init_app(app, db).")
-    if not isinstance(found, SQLAlchemy):
-        raise InvalidInput(f"db is Flask-SQLAlchemy's SQLAlchemy(), not {_checks.shown(found)}.")
     return found
 
 

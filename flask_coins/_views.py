@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from ._sources import called, check_callable, constant, names_in
 from ._state import State
 from ._visit import Due, Work
 from ._watching import Called
-from .errors import InvalidInput
+from .errors import CoinsWarning, InvalidInput
 from .results import Outcome, Receipt
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -135,6 +136,12 @@ class ViewRule:
         if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
             return
         for template in (self.subject, self.user):
+            if isinstance(template, str) and template in parameters:
+                text = (
+                    f"{template!r} is the same for all in the rule for {self.reason!r}: to read the"
+                    f" view's argument, write '{{{template}}}'."
+                )
+                warnings.warn(text, CoinsWarning, stacklevel=3)
             for name in names_in(template):
                 if name not in parameters:
                     raise InvalidInput(

@@ -24,6 +24,7 @@ from werkzeug.exceptions import Forbidden, HTTPException, NotFound
 from flask_coins import (
     Coins,
     CoinsError,
+    CoinsWarning,
     InvalidAmount,
     InvalidInput,
     InvalidSubject,
@@ -368,6 +369,18 @@ def test_an_unknown_name_fails_at_import(field: str, text: str) -> None:
         @rule
         def view(goal_id: int) -> str:
             return "done"
+
+
+@pytest.mark.parametrize("field", ["subject", "user"])
+def test_a_name_without_its_braces_is_told_at_import(field: str) -> None:
+    said = "'goal_id' is the same for all in the rule for 'goal': .* write '{goal_id}'"
+    with pytest.warns(CoinsWarning, match=said) as warned:
+
+        @award(5, "goal", **{field: "goal_id"})
+        def view(goal_id: int) -> str:
+            return "done"
+
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,11 @@ def test_a_missing_database_is_told_what_to_do(db: SQLAlchemy | None) -> None:
     assert "coins" not in app.extensions
 
 
+def test_another_kind_of_database_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="db is Flask-SQLAlchemy's SQLAlchemy"):
+        Coins().init_app(host(), sa.orm.scoped_session(sa.orm.sessionmaker()))
+
+
 def test_a_second_set_up_is_refused() -> None:
     app = host()
     db = SQLAlchemy(app)
