@@ -9,12 +9,15 @@ from flask import Flask
 from . import accounts, cli, views
 from .extensions import coins, csrf, db, login_manager, migrate
 
+DEVELOPMENT_KEY = "for development only"
+"""Whoever knows it can log in as anybody: only debug mode and ``demo`` take it."""
+
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Make the app. ``config`` overrides the environment and the defaults."""
     app = Flask(__name__)
     app.config.from_mapping(
-        SECRET_KEY=os.environ.get("SECRET_KEY", "for development only"),
+        SECRET_KEY=os.environ.get("SECRET_KEY") or (DEVELOPMENT_KEY if app.debug else None),
         SQLALCHEMY_DATABASE_URI=os.environ.get("DATABASE_URL", "sqlite:///example.sqlite3"),
         SESSION_COOKIE_SAMESITE="Lax",
         PASSWORD_METHOD="scrypt",

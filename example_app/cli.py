@@ -25,7 +25,10 @@ def init_app(app: Flask) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.pass_context
 def demo_command(ctx: click.Context, port: int) -> None:
-    """Make or upgrade the database, fill it with learners and their weeks, and serve the app."""
+    """Make or upgrade the database, fill it with learners and their weeks, and serve the app.
+
+    On this computer alone: anybody could forge a login where SECRET_KEY is not set.
+    """
     # The reloader's child is served through its parent's port.
     if not is_running_from_reloader() and is_taken(port):
         raise click.ClickException(f"Port {port} is taken: choose another one with --port.")
@@ -43,6 +46,7 @@ def is_taken(port: int) -> bool:
 @click.command()
 @with_appcontext
 def prepare() -> None:
+    current_app.secret_key = current_app.secret_key or example_app.DEVELOPMENT_KEY
     flask_migrate.upgrade()
     seeds.seed()
     try:

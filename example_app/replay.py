@@ -21,6 +21,7 @@ from .models import Variant
 
 ACTIVITY = Path(__file__).parent / "data" / "activity.csv"
 CONFIG = {
+    "SECRET_KEY": "of a replay",
     "SQLALCHEMY_DATABASE_URI": "sqlite://",
     "WTF_CSRF_ENABLED": False,
     "PASSWORD_METHOD": "pbkdf2:sha256:1",

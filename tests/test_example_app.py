@@ -245,7 +245,8 @@ def test_a_wrong_password_pays_nothing(app: Flask, ada: FlaskClient) -> None:
 
 
 def test_a_form_without_its_token_is_refused(tmp_path: Path) -> None:
-    app = create_app({"SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'app.sqlite3'}"})
+    url = f"sqlite:///{tmp_path / 'app.sqlite3'}"
+    app = create_app({"SECRET_KEY": "of a test", "SQLALCHEMY_DATABASE_URI": url})
     client = app.test_client()
     assert client.post("/login", data={"name": "ada", "password": "x"}).status_code == 400
     assert 'name="csrf_token"' in client.get("/login").text

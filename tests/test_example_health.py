@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from example_app import create_app
 from example_app.replay import CONFIG
 
@@ -18,6 +20,17 @@ def test_it_is_unwell_without_its_database(tmp_path: Path) -> None:
     response = create_app(config).test_client().get("/healthz")
     assert response.status_code == 503
     assert response.json == {"status": "unavailable", "database": "does not answer"}
+
+
+def test_without_a_secret_key_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("FLASK_DEBUG", raising=False)
+    client = create_app({"SQLALCHEMY_DATABASE_URI": "sqlite://"}).test_client()
+    for path in ("/login", "/healthz"):
+        assert client.get(path).status_code == 500
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    client = create_app({"SQLALCHEMY_DATABASE_URI": "sqlite://"}).test_client()
+    assert client.get("/healthz").status_code == 200
 
 
 def test_every_answer_restricts_what_a_browser_may_load() -> None:

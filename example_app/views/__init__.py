@@ -1,6 +1,6 @@
 """The pages."""
 
-from flask import Flask, Response, flash, g
+from flask import Flask, Response, current_app, flash, g
 from flask_login import current_user
 
 from flask_coins import Outcome, Receipt
@@ -31,6 +31,7 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancesto
 def init_app(app: Flask) -> None:
     for module in PAGES:
         app.register_blueprint(module.bp)
+    app.before_request(require_key)
     app.after_request(flash_refusals)
     app.after_request(harden)
     app.add_template_global(zone_names)
@@ -38,6 +39,12 @@ def init_app(app: Flask) -> None:
     app.add_template_global(menu.menu)
     errors.init_app(app)
     wording.init_app(app)
+
+
+def require_key() -> None:
+    """Serve nothing where logins could not be told from forged ones."""
+    if not current_app.secret_key:
+        raise RuntimeError("Set SECRET_KEY; on your own computer, FLASK_DEBUG=1 does without.")
 
 
 def harden(response: Response) -> Response:

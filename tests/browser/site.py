@@ -52,6 +52,7 @@ def make_app(database: Path) -> Flask:
     """The app as in production, but for passwords that are hashed in no time."""
     return create_app(
         {
+            "SECRET_KEY": "of a test",
             "SQLALCHEMY_DATABASE_URI": f"sqlite:///{database}",
             "PASSWORD_METHOD": "pbkdf2:sha256:1",
         }
