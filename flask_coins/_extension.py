@@ -28,7 +28,6 @@ from .errors import CoinsError, CoinsWarning, InvalidInput
 from .windows import Window
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MISSING: Any = object()
 
 
 class Coins(Moving, Reading, Economy):
