@@ -76,11 +76,6 @@ class AdminReader(Reader):
         rows = self._rows(session, holding.BY_ID, {"of_id": hold_id})
         return holding.hold_of(rows[0]) if rows else None
 
-    def entry(self, session: Session, entry_id: int) -> Entry | None:
-        """The entry of that id."""
-        rows = self._rows(session, sql.BY_ID, {"of_id": entry_id})
-        return sql.entry_of(rows[0]) if rows else None
-
     def entries(
         self, session: Session, chosen: Selection, limit: int, before: int | None
     ) -> list[Entry]:

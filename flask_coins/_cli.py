@@ -122,7 +122,7 @@ def reverse_command(
     """Take the entry with the id ENTRY back by a new one, and commit; of a transfer both sides."""
 
     def move(state: State) -> tuple[Receipt, str]:
-        found = state.ledger.entry(state.session, entry)
+        found = state.reader.entry(state.session, entry)
         receipt = _moves.reverse(
             state, entry, reason, amount=amount, idempotency_key=key, details=None
         )

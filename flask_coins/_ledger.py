@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -139,23 +139,6 @@ class Ledger:
         if isinstance(answers, CoinsError):
             raise answers
         return answers
-
-    def entry(self, session: Session, entry_id: int) -> Entry | None:
-        """The entry of that id."""
-        return self._entry(session, sql.BY_ID, {"of_id": entry_id})
-
-    def received(self, session: Session, sent: Entry) -> Entry | None:
-        """The recipient's entry of the transfer whose sender's entry is ``sent``."""
-        link = {"of_user_id": sent.counterparty, "of_transfer_id": sent.id}
-        return self._entry(session, sql.RECEIVED, link)
-
-    def _connection(self, session: Session) -> sa.Connection:
-        return session.connection(bind_arguments={"clause": self.table})
-
-    def _entry(self, session: Session, statement: Any, params: dict[str, Any]) -> Entry | None:
-        with whole(session):
-            row = self._connection(session).execute(statement, params).one_or_none()
-        return sql.entry_of(row) if row else None
 
 
 def _transferred(give: Write, take: Write) -> list[Receipt] | CoinsError:

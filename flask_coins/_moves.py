@@ -63,7 +63,7 @@ def reverse(
 
 def _legs(state: State, entry_id: int) -> list[Entry]:
     """The entry; of a transfer both entries, the recipient's first: that one gives back."""
-    entry = state.ledger.entry(state.session, entry_id)
+    entry = state.reader.entry(state.session, entry_id)
     if entry is None:
         raise InvalidInput(f"There is no entry {entry_id}.")
     if entry.reverses_id is not None:
@@ -75,9 +75,9 @@ def _legs(state: State, entry_id: int) -> list[Entry]:
     sent: Entry | None = entry
     received: Entry | None = entry
     if entry.transfer_id is None:
-        received = state.ledger.received(state.session, entry)
+        received = state.reader.received(state.session, entry)
     else:
-        sent = state.ledger.entry(state.session, entry.transfer_id)
+        sent = state.reader.entry(state.session, entry.transfer_id)
     if sent is None or received is None:
         raise InvalidInput(
             f"The other side of transfer {entry_id} is lost: run 'flask coins verify'."

@@ -81,10 +81,21 @@ class Reader:
         rows = self._rows(session, holding.BALANCE_AND_AVAILABLE, params)
         return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
 
+    def entry(self, session: Session, entry_id: int) -> Entry | None:
+        """The entry of that id."""
+        return self._entry(session, sql.BY_ID, {"of_id": entry_id})
+
     def by_key(self, session: Session, user_id: str, key: str) -> Entry | None:
         """The entry of the user that has this idempotency key."""
-        params = {"of_user_id": user_id, "of_idempotency_key": key}
-        rows = self._rows(session, sql.BY_KEY, params)
+        return self._entry(session, sql.BY_KEY, {"of_user_id": user_id, "of_idempotency_key": key})
+
+    def received(self, session: Session, sent: Entry) -> Entry | None:
+        """The recipient's entry of the transfer whose sender's entry is ``sent``."""
+        link = {"of_user_id": sent.counterparty, "of_transfer_id": sent.id}
+        return self._entry(session, sql.RECEIVED, link)
+
+    def _entry(self, session: Session, statement: Any, params: dict[str, Any]) -> Entry | None:
+        rows = self._rows(session, statement, params)
         return sql.entry_of(rows[0]) if rows else None
 
     def holds(self, session: Session, user_id: str, currency: str, now: datetime) -> list[Hold]:
