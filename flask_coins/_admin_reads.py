@@ -27,11 +27,7 @@ _ACCOUNT = (balances.c.currency, balances.c.balance, balances.c.earned, balances
 _ACCOUNTS = sa.select(*_ACCOUNT).where(*sql.same(balances, "user_id")).order_by(balances.c.currency)
 _HOLDS = (
     sa.select(*holding.HOLD)
-    .where(
-        *sql.same(holds, "user_id"),
-        holds.c.status == "open",
-        sa.or_(holds.c.expires_at.is_(None), holds.c.expires_at > sql.NOW),
-    )
+    .where(*sql.same(holds, "user_id"), *holding.COUNTS)
     .order_by(holds.c.id)
 )
 _TAKEN_BACK = (

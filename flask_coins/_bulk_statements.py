@@ -16,13 +16,12 @@ from ._budgets import Cap
 from ._claims import Claim, Paid
 from ._limits import row_of
 from ._models import balances, log
-from ._statements import ENTRY, HELD, INSERT, IS_PAYMENT, NOW, OWN, same
+from ._statements import ENTRY, HELD, INSERT, IS_PAYMENT, NOW, OURS, START, same
 from ._writes import Movement
 from .results import Entry
 
 Owner = tuple[str, str]
 _PAIR = ("one", "other")
-_START = sa.bindparam("start", type_=log.c.created_at.type)
 
 
 def _is_array(connection: sa.Connection) -> bool:
@@ -111,7 +110,7 @@ def _looks(array: bool, of_subject: bool) -> tuple[Any, Any]:
     """
     columns = (log.c.user_id, log.c.subject, log.c.id, log.c.created_at, log.c.once_key)
     of_these = same(log, "currency", "reason", *(["subject"] if of_subject else []))
-    since = (log.c.created_at >= _START, *IS_PAYMENT)
+    since = (log.c.created_at >= START, *IS_PAYMENT)
     named = _among(log.c.once_key, "names", array)
     if not array:
         found = sa.select(*columns).where(_among(log.c.user_id, "users", array), *of_these)
@@ -166,7 +165,7 @@ def paid(
 
 @lru_cache
 def _given(array: bool, of_reason: bool) -> Any:
-    of_these = [_among(log.c.user_id, "users", array), log.c.created_at >= _START, *IS_PAYMENT]
+    of_these = [_among(log.c.user_id, "users", array), log.c.created_at >= START, *IS_PAYMENT]
     names = ["currency", *(["reason"] if of_reason else [])]
     total = sa.select(log.c.user_id, sa.func.sum(log.c.amount)).where(*of_these, *same(log, *names))
     return total.group_by(log.c.user_id)
@@ -261,7 +260,7 @@ def _earn_many() -> Any:
         index_elements=[balances.c.user_id, balances.c.currency], set_=change
     )
     return upsert.returning(balances.c.user_id, balances.c.currency, *HELD).execution_options(
-        **{OWN: True}
+        **OURS
     )
 
 
@@ -281,4 +280,4 @@ def _enter_many() -> Any:
     }
     given = _records("rows", **types)
     insert = sa.insert(log).from_select(list(types), sa.select(*given.c))
-    return insert.execution_options(**{OWN: True})
+    return insert.execution_options(**OURS)

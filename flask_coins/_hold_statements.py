@@ -7,10 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from ._models import balances, holds
-from ._statements import NOW, OWN, N, same
+from ._statements import CHANGE, CHANGE_IF_THERE, LIMIT, NOW, OURS, N, same
 from .results import Hold
 
-_OURS = {OWN: True}
 HOLD = [column for column in holds.columns if column.key not in ("idempotency_key", "closed_at")]
 _ROW = same(balances, "user_id", "currency")
 _IDS = holds.c.id.in_(sa.bindparam("ids", expanding=True))
@@ -26,7 +25,7 @@ def hold_of(row: Any) -> Hold:
     return Hold(**values)
 
 
-INSERT = sa.insert(holds).execution_options(**_OURS)
+INSERT = sa.insert(holds).execution_options(**OURS)
 BY_ID = sa.select(*HOLD).where(*same(holds, "id"))
 BY_ID_NOW = BY_ID.with_for_update()
 """As it is committed now, on MariaDB too; the row is locked."""
@@ -41,38 +40,18 @@ OVERDUE_OWNERS = (
     .where(_IS_OPEN, holds.c.expires_at <= NOW)
     .distinct()
     .order_by(holds.c.user_id, holds.c.currency)
-    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .limit(LIMIT)
 )
-EXPIRE = (
-    sa.update(holds)
-    .execution_options(**_OURS)
-    .where(_IDS)
-    .values(status="expired", closed_at=holds.c.expires_at)
+_CHANGE = sa.update(holds).execution_options(**OURS)
+EXPIRE = _CHANGE.where(_IDS).values(status="expired", closed_at=holds.c.expires_at)
+CLOSE = _CHANGE.where(*same(holds, "id")).values(
+    status=sa.bindparam("to_status"), closed_at=NOW, entry_id=sa.bindparam("captured_by")
 )
-CLOSE = (
-    sa.update(holds)
-    .execution_options(**_OURS)
-    .where(*same(holds, "id"))
-    .values(status=sa.bindparam("to_status"), closed_at=NOW, entry_id=sa.bindparam("captured_by"))
+NOTE = _CHANGE.where(*same(holds, "id")).values(
+    details=sa.bindparam("noted", type_=holds.c.details.type)
 )
-NOTE = (
-    sa.update(holds)
-    .execution_options(**_OURS)
-    .where(*same(holds, "id"))
-    .values(details=sa.bindparam("noted", type_=holds.c.details.type))
-)
-SET_ASIDE = (
-    sa.update(balances)
-    .execution_options(**_OURS)
-    .where(*_ROW, balances.c.balance - balances.c.held >= N)
-    .values(held=balances.c.held + N, updated_at=NOW)
-)
-SET_FREE = (
-    sa.update(balances)
-    .execution_options(**_OURS)
-    .where(*_ROW)
-    .values(held=balances.c.held - N, updated_at=NOW)
-)
+SET_ASIDE = CHANGE_IF_THERE.values(held=balances.c.held + N, updated_at=NOW)
+SET_FREE = CHANGE.values(held=balances.c.held - N, updated_at=NOW)
 LISTED = sa.select(*HOLD).where(*same(holds, "user_id", "currency"), *COUNTS).order_by(holds.c.id)
 AVAILABLE = sa.select(
     balances.c.balance

@@ -26,7 +26,7 @@ _HISTORY = (
     sa.select(*sql.ENTRY)
     .where(*sql.same(log, "user_id", "currency"))
     .order_by(log.c.id.desc())
-    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .limit(sql.LIMIT)
 )
 _HISTORY_BEFORE = _HISTORY.where(log.c.id < sa.bindparam("before", type_=sa.BigInteger))
 

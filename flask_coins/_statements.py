@@ -20,8 +20,11 @@ from .results import Entry
 
 OWN = "flask_coins"
 """The execution option of our writes: what lacks it is the host's."""
+OURS = {OWN: True}
 N = sa.bindparam("n", type_=sa.BigInteger)
 NOW = sa.bindparam("now", type_=balances.c.updated_at.type)
+START = sa.bindparam("start", type_=log.c.created_at.type)
+LIMIT = sa.bindparam("limit", type_=sa.Integer)
 ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 MYSQL_FAMILY = ("mysql", "mariadb")
 _MODULES: dict[str, Any] = {
@@ -62,14 +65,11 @@ _NEWEST = (
 ACCOUNT_AND_HELD = ACCOUNT.add_columns(balances.c.held)
 ACCOUNT_NOW = ACCOUNT_AND_HELD.with_for_update()
 """What the row holds as it is committed now, on MariaDB too; the row is locked."""
-TOUCH = (
-    sa.update(balances)
-    .execution_options(**{OWN: True})
-    .where(*_ROW)
-    .values(updated_at=balances.c.updated_at)
-)
+CHANGE = sa.update(balances).execution_options(**OURS).where(*_ROW)
+"""What a balance row is changed by; the values are left to say."""
+TOUCH = CHANGE.values(updated_at=balances.c.updated_at)
 """Changes nothing: for SQLite, where only a write takes the lock."""
-INSERT = sa.insert(log).execution_options(**{OWN: True})
+INSERT = sa.insert(log).execution_options(**OURS)
 
 # What counts as a payment is positive, and neither gives a spend back nor comes from a user.
 IS_PAYMENT = (log.c.amount > 0, log.c.reverses_id.is_(None), log.c.counterparty.is_(None))
@@ -81,15 +81,11 @@ BOUGHT = sa.select(log.c.created_at).where(
     ~sa.exists().where(_UNDONE.c.user_id == log.c.user_id, _UNDONE.c.reverses_id == log.c.id),
 )
 """When coins were spent of which none came back; for whom and on what is left to say."""
-SINCE = (
+_SINCE = (
     sa.select(*_PAID)
-    .where(
-        *_OF_REASON,
-        log.c.created_at >= sa.bindparam("start", type_=log.c.created_at.type),
-        *IS_PAYMENT,
-    )
+    .where(*_OF_REASON, log.c.created_at >= START, *IS_PAYMENT)
     .order_by(log.c.created_at.desc())
-    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .limit(LIMIT)
 )
 
 
@@ -122,7 +118,7 @@ def look(count: int, newest: bool) -> sa.CompoundSelect[Any]:
     moment = balances.c.updated_at.label("at")
     name: sa.Label[str] = sa.literal_column("''", sa.String()).label("once_key")
     held = sa.select(*HELD, moment, name, _NEWEST if newest else ZERO).where(*_ROW)
-    parts = [SINCE.subquery()] + ([named(count).subquery()] if count else [])
+    parts = [_SINCE.subquery()] + ([named(count).subquery()] if count else [])
     rows = [sa.select(p.c.id, ZERO, ZERO, p.c.created_at, p.c.once_key, ZERO) for p in parts]
     return sa.union_all(held, *rows)
 
@@ -165,7 +161,6 @@ BY_ID = sa.select(*ENTRY).where(*same(log, "id"))
 RECEIVED = sa.select(*ENTRY).where(*same(log, "user_id", "transfer_id"))
 """The recipient's entry of a transfer."""
 
-_START = sa.bindparam("start", type_=log.c.created_at.type)
 _SEEN = sa.bindparam("seen", type_=sa.BigInteger)
 
 
@@ -181,7 +176,7 @@ def minted(of_reason: bool, each: bool, seen: bool = False) -> sa.Select[Any]:
         columns = (sa.func.max(log.c.created_at), total)  # type: ignore[assignment]
     found = sa.select(*columns).where(
         *same(log, "user_id", "currency", *(["reason"] if of_reason else [])),
-        log.c.created_at >= _START,
+        log.c.created_at >= START,
         *IS_PAYMENT,
     )
     return found.where(log.c.id <= _SEEN) if seen else found
@@ -191,9 +186,7 @@ def minted(of_reason: bool, each: bool, seen: bool = False) -> sa.Select[Any]:
 def minted_since(of_reason: bool) -> sa.Select[Any]:
     """The same behind that entry: see :func:`_since`."""
     reason = same(log, "reason") if of_reason else []
-    return _since(
-        (log.c.created_at, log.c.amount), *reason, log.c.created_at >= _START, *IS_PAYMENT
-    )
+    return _since((log.c.created_at, log.c.amount), *reason, log.c.created_at >= START, *IS_PAYMENT)
 
 
 _BUDGET_ROW = [
@@ -205,18 +198,11 @@ BUDGET = sa.select(budgets.c.minted).where(*_BUDGET_ROW)
 """What a budget of the app has paid in its window."""
 BUDGET_NOW = BUDGET.with_for_update()
 """The same as it is committed now; the row is locked."""
-MINT = (
-    sa.update(budgets)
-    .execution_options(**{OWN: True})
-    .where(*_BUDGET_ROW, budgets.c.minted <= _MOST - N)
-    .values(minted=budgets.c.minted + N, updated_at=NOW)
+_CHANGE_BUDGET = sa.update(budgets).execution_options(**OURS).where(*_BUDGET_ROW)
+MINT = _CHANGE_BUDGET.where(budgets.c.minted <= _MOST - N).values(
+    minted=budgets.c.minted + N, updated_at=NOW
 )
-UNMINT = (
-    sa.update(budgets)
-    .execution_options(**{OWN: True})
-    .where(*_BUDGET_ROW)
-    .values(minted=budgets.c.minted - N)
-)
+UNMINT = _CHANGE_BUDGET.values(minted=budgets.c.minted - N)
 
 
 @lru_cache
@@ -224,7 +210,7 @@ def open_budget(dialect: str) -> Any:
     """Make the row of a budget's window where it is not there yet."""
     insert = (
         insert_for(dialect, budgets)
-        .execution_options(**{OWN: True})
+        .execution_options(**OURS)
         .values(
             currency=sa.bindparam("budget_currency"),
             reason=sa.bindparam("budget_reason"),
@@ -253,7 +239,7 @@ def earn(dialect: str) -> Any:
     """Add ``n`` to the balance row, made first where there is none: this takes its lock."""
     insert = (
         insert_for(dialect, balances)
-        .execution_options(**{OWN: True})
+        .execution_options(**OURS)
         .values(
             user_id=sa.bindparam("of_user_id"),
             currency=sa.bindparam("of_currency"),
@@ -300,7 +286,7 @@ def _earn_and_enter() -> sa.Select[Any]:
     entered = entry.returning(log.c.id).cte("entered")
     both = earned.outerjoin(entered, sa.true())
     statement = sa.select(*earned.c, entered.c.id).select_from(both)
-    return statement.execution_options(**{OWN: True})
+    return statement.execution_options(**OURS)
 
 
 @lru_cache
@@ -310,21 +296,10 @@ def returning(change: Any) -> Any:
 
 
 EARN_AND_ENTER = _earn_and_enter()
-UNEARN = (
-    sa.update(balances)
-    .execution_options(**{OWN: True})
-    .where(*_ROW)
-    .values(balance=balances.c.balance - N, earned=balances.c.earned - N)
+UNEARN = CHANGE.values(balance=balances.c.balance - N, earned=balances.c.earned - N)
+CHANGE_IF_THERE = CHANGE.where(balances.c.balance - balances.c.held >= N)
+"""The same, where ``n`` coins are there to be taken."""
+SPEND = CHANGE_IF_THERE.values(
+    balance=balances.c.balance - N, spent=balances.c.spent + N, updated_at=NOW
 )
-SPEND = (
-    sa.update(balances)
-    .execution_options(**{OWN: True})
-    .where(*_ROW, balances.c.balance - balances.c.held >= N)
-    .values(balance=balances.c.balance - N, spent=balances.c.spent + N, updated_at=NOW)
-)
-UNSPEND = (
-    sa.update(balances)
-    .execution_options(**{OWN: True})
-    .where(*_ROW)
-    .values(balance=balances.c.balance + N, spent=balances.c.spent - N)
-)
+UNSPEND = CHANGE.values(balance=balances.c.balance + N, spent=balances.c.spent - N)

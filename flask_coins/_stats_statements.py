@@ -11,13 +11,10 @@ import sqlalchemy as sa
 
 from ._leaderboard_statements import IS_NO_REVERSAL, reversed_by
 from ._models import balances, budgets, log
-from ._statements import MYSQL_FAMILY, same
+from ._statements import LIMIT, MYSQL_FAMILY, START, ZERO, same
 from .windows import Day
 
-_START = sa.bindparam("start", type_=log.c.created_at.type)
 _END = sa.bindparam("end", type_=log.c.created_at.type)
-_LIMIT = sa.bindparam("limit", type_=sa.Integer)
-_NOTHING: sa.ColumnElement[int] = sa.literal_column("0")
 _REVERSES, _ALONE = log.c.reverses_id.is_not(None), log.c.counterparty.is_(None)
 _KINDS = {
     "minted": (log.c.amount > 0, ~_REVERSES, _ALONE),
@@ -30,12 +27,12 @@ _KINDS = {
 
 
 def _amount(kind: str) -> sa.ColumnElement[int]:
-    return sa.case((sa.and_(*_KINDS[kind]), sa.func.abs(log.c.amount)), else_=_NOTHING)
+    return sa.case((sa.and_(*_KINDS[kind]), sa.func.abs(log.c.amount)), else_=ZERO)
 
 
 def _within(timed: bool) -> list[sa.ColumnElement[bool]]:
     found = same(log, "currency")
-    return [*found, log.c.created_at >= _START, log.c.created_at < _END] if timed else found
+    return [*found, log.c.created_at >= START, log.c.created_at < _END] if timed else found
 
 
 # -- by day -----------------------------------------------------------------------------------------
@@ -125,7 +122,7 @@ def ends(timed: bool) -> sa.Select[Any]:
 def by_reason(timed: bool) -> sa.Select[Any]:
     """The ``limit`` reasons that moved most; a reversal counts for the reason of what it reverses."""
     first = log.alias("first")
-    payments = sa.case((sa.and_(*_KINDS["minted"]), 1), else_=_NOTHING).label("payments")
+    payments = sa.case((sa.and_(*_KINDS["minted"]), 1), else_=ZERO).label("payments")
     moved = sa.union_all(
         sa.select(log.c.reason, payments, *_two("minted", "burned"), *_none(2)).where(
             *_within(timed), IS_NO_REVERSAL, _ALONE
@@ -141,7 +138,7 @@ def by_reason(timed: bool) -> sa.Select[Any]:
         sa.select(moved.c[0].label("reason"), *totals)
         .group_by(moved.c[0])
         .order_by(size.desc(), moved.c[0])
-        .limit(_LIMIT)
+        .limit(LIMIT)
     )
 
 
@@ -150,7 +147,7 @@ def _two(*kinds: str) -> list[sa.ColumnElement[int]]:
 
 
 def _none(count: int) -> list[sa.ColumnElement[int]]:
-    return [_NOTHING.label(f"none_{number}") for number in range(count)]
+    return [ZERO.label(f"none_{number}") for number in range(count)]
 
 
 def _stock() -> sa.Select[Any]:
@@ -166,7 +163,7 @@ def _stock() -> sa.Select[Any]:
     weighted = rows.c.line * sa.literal_column("1.0") * rows.c.balance
 
     def held_where(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-        return sa.func.sum(sa.case((condition, rows.c.balance), else_=_NOTHING))
+        return sa.func.sum(sa.case((condition, rows.c.balance), else_=ZERO))
 
     figures: list[sa.ColumnElement[Any]] = [
         sa.func.count().label("holders"),

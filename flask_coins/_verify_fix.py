@@ -18,7 +18,6 @@ from . import _hold_statements as holding
 from . import _statements as sql
 from ._faults import repeated, whole
 from ._models import MAX_AMOUNT, balances, holds
-from ._statements import OWN
 from ._verify import account_faults
 from ._verify_scopes import Owner
 from ._verify_statements import chain
@@ -27,7 +26,6 @@ REASON = "correction"
 _OPEN = sa.select(sa.func.coalesce(sa.func.sum(holds.c.amount), 0)).where(
     *sql.same(holds, "user_id", "currency"), holds.c.status == "open"
 )
-_ROW = sql.same(balances, "user_id", "currency")
 
 
 class _Account(NamedTuple):
@@ -106,11 +104,10 @@ def _mended(connection: sa.Connection, account: _Account, params: dict[str, Any]
         change["held"] = account.held
         done.append(f"holds {account.held} now, as the open holds say")
     if row["rows"] and change:
-        update = sa.update(balances).execution_options(**{OWN: True}).where(*_ROW)
-        connection.execute(update.values(**change, updated_at=sql.NOW), params)
+        connection.execute(sql.CHANGE.values(**change, updated_at=sql.NOW), params)
     elif "balance" in change:
         owner = {"user_id": account.owner.user_id, "currency": account.owner.currency}
-        insert = sa.insert(balances).execution_options(**{OWN: True})
+        insert = sa.insert(balances).execution_options(**sql.OURS)
         connection.execute(insert, {**owner, **change, "updated_at": params["now"]})
     return done
 

@@ -12,6 +12,7 @@ from ._models import balances, holds, log
 from ._statements import ZERO
 
 FIGURES = ("balance", "earned", "spent", "held")
+_NAMES = ("rows", *FIGURES, *(f"log_{name}" for name in FIGURES))
 Condition = sa.ColumnElement[bool]
 
 
@@ -139,11 +140,10 @@ def _sums(scope: Scope) -> sa.Select[Any]:
         _part(holds, scope, [ZERO, *zeros, *zeros[1:], holds.c.amount]).where(is_open),
     ]
     all_of = sa.union_all(*parts).subquery()
-    names = ["rows", *FIGURES, *(f"log_{name}" for name in FIGURES)]
-    sums = {name: sa.func.sum(all_of.c[f"of_{name}"]) for name in names}
+    sums = {name: sa.func.sum(all_of.c[f"of_{name}"]) for name in _NAMES}
     differ = sa.or_(*(sums[name] != sums[f"log_{name}"] for name in FIGURES))
     return (
-        sa.select(all_of.c.user_id, all_of.c.currency, *(sums[name].label(name) for name in names))
+        sa.select(all_of.c.user_id, all_of.c.currency, *(sums[name].label(name) for name in _NAMES))
         .group_by(all_of.c.user_id, all_of.c.currency)
         .having(differ)
         .order_by(all_of.c.user_id, all_of.c.currency)
@@ -151,8 +151,7 @@ def _sums(scope: Scope) -> sa.Select[Any]:
 
 
 def _part(table: sa.Table, scope: Scope, figures: list[Any]) -> sa.Select[Any]:
-    names = ["rows", *FIGURES, *(f"log_{name}" for name in FIGURES)]
-    columns = [figure.label(f"of_{name}") for figure, name in zip(figures, names, strict=True)]
+    columns = [figure.label(f"of_{name}") for figure, name in zip(figures, _NAMES, strict=True)]
     return sa.select(table.c.user_id, table.c.currency, *columns).where(scope.owns(table))
 
 

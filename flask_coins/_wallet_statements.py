@@ -14,7 +14,6 @@ from ._models import balances, budgets, holds, log
 
 MOMENT = log.c.created_at.type
 _NONE: sa.ColumnElement[Any] = sa.literal_column("NULL")
-_LIMIT = sa.bindparam("limit", type_=sa.Integer)
 _MOST_REASONS = 100
 MOST_PAYMENTS = 10_000
 """So many payments of a reward, the newest, are read for its streak."""
@@ -67,7 +66,7 @@ def history(filters: frozenset[str]) -> sa.Select[Any]:
         .select_from(log.outerjoin(_UNDONE, undone))
         .where(*sql.same(log, "user_id", "currency"), *(_FILTERS[name] for name in filters))
         .order_by(order)
-        .limit(_LIMIT)
+        .limit(sql.LIMIT)
     )
 
 
@@ -162,7 +161,7 @@ def streaks(rewards: int) -> sa.CompoundSelect[Any]:
     parts: list[sa.Select[Any]] = []
     for number in range(rewards):
         paid = _paid(number, *sql.IS_PAYMENT, subject=False).order_by(log.c.created_at.desc())
-        parts.append(sa.select(paid.limit(_LIMIT).subquery()))
+        parts.append(sa.select(paid.limit(sql.LIMIT).subquery()))
         bought = sql.BOUGHT.where(
             log.c.user_id == sa.bindparam("of_user_id", type_=log.c.user_id.type),
             log.c.reason == sa.bindparam("freeze", type_=log.c.reason.type),
