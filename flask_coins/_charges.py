@@ -113,15 +113,16 @@ class _Charged(Due):
     committed = False
     """Whether the hold is committed; else it goes the way of the host's transaction."""
 
-    def begin(self) -> None:
+    def __enter__(self) -> Due:
         """Set the coins aside, and commit that unless the host has begun to change something."""
-        super().begin()
+        super().__enter__()
         try:
             if self.rule.method_counts():
                 self._hold()
         except BaseException:
             self.fail()
             raise
+        return self
 
     def _hold(self) -> None:
         price = self.rule.price(self)

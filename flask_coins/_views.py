@@ -96,29 +96,17 @@ class ViewRule:
 
             @wraps(view)
             async def paying(*args: Any, **kwargs: Any) -> Any:
-                due = self.run_of(view, args, kwargs)
-                due.begin()
-                try:
-                    value = await view(*args, **kwargs)
-                except BaseException:
-                    due.fail()
-                    raise
-                due.end(value)
-                return value
+                with self.run_of(view, args, kwargs) as due:
+                    due.value = await view(*args, **kwargs)
+                return due.value
 
         else:
 
             @wraps(view)
             def paying(*args: Any, **kwargs: Any) -> Any:
-                due = self.run_of(view, args, kwargs)
-                due.begin()
-                try:
-                    value = view(*args, **kwargs)
-                except BaseException:
-                    due.fail()
-                    raise
-                due.end(value)
-                return value
+                with self.run_of(view, args, kwargs) as due:
+                    due.value = view(*args, **kwargs)
+                return due.value
 
         remember_view(paying, self)
         return paying  # type: ignore[return-value]

@@ -99,7 +99,10 @@ class Order(NamedTuple):
 
 
 class Due:
-    """One run of a decorated view, or one signal: what its rule looks at."""
+    """One run of a decorated view, or one signal: what its rule looks at.
+
+    A ``with`` block is the run of the view, which sets ``value``: it pays when it ends.
+    """
 
     state: State
     context: dict[str, Any]
@@ -124,7 +127,7 @@ class Due:
         self.args = args
         self.kwargs = kwargs
 
-    def begin(self) -> None:
+    def __enter__(self) -> Due:
         """Join the run that is going on, or be the one that others join."""
         here = _app_context.get(None)
         if here is None:
@@ -136,11 +139,18 @@ class Due:
         if first is not self:
             self.first = first
             first.open += 1
+        return self
 
-    def end(self, value: Any) -> None:
-        """The view has returned ``value``: pay, unless others that belong together still run."""
-        self.value = value
-        first = self.first or self
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        """The view has returned its value, or raised."""
+        if error is None:
+            self.end()
+        else:
+            self.fail()
+
+    def end(self) -> None:
+        """Pay, unless others that belong together still run."""
+        first, value = self.first or self, self.value
         if first.open > 1:
             first.open -= 1
             first.join(self)
@@ -161,7 +171,7 @@ class Due:
         settle(self.state, [*first.earlier, self], value if first is self else "")
 
     def fail(self) -> None:
-        """The view has raised: nothing is paid of what ends with it."""
+        """Nothing is paid of what ends with a view that has raised."""
         first, missed = self.first or self, [self]
         if first.open > 1:
             first.open -= 1
@@ -229,7 +239,7 @@ def pay_for_signal(rule: ViewRule, sent: Mapping[str, Any]) -> None:
     elif _serves(state.app):
         settle_by_response(state, [due])
     else:
-        settle(state, [due], sent, joins=True, begun=begun_by_hand(state.open_session()))
+        settle(state, [due], sent, joins=True)
 
 
 def _serves(app: Flask) -> bool:
@@ -242,9 +252,7 @@ def settle_by_response(state: State, due: Sequence[Due]) -> None:
     """Pay by the status of the response: as soon as there is one, at once where it has been made."""
     environ = request.environ
     if _RESPONSE in environ:
-        settle(
-            state, due, environ[_RESPONSE], joins=True, begun=begun_by_hand(state.open_session())
-        )
+        settle(state, due, environ[_RESPONSE], joins=True)
     else:
         environ.setdefault(_WAITING, []).append((state, due))
         after_this_request(_settle_waiting)
@@ -265,16 +273,15 @@ def _note_response(sender: Flask, response: Response, **sent: Any) -> None:
     request.environ[_RESPONSE] = _settle_waiting(response)
 
 
-def settle(
-    state: State, due: Sequence[Due], answer: Any, joins: bool = False, begun: bool = False
-) -> None:
+def settle(state: State, due: Sequence[Due], answer: Any, joins: bool = False) -> None:
     """Pay what was earned in one transaction with the view's work, and commit it once.
 
     Nothing is committed or rolled back where ``answer``, what the outermost view returned, is an
     error, or where no rule counts its view as a success. What ``joins`` leaves the commit to the
-    host if the host has changed anything, or has ``begun`` the transaction.
+    host if the host has changed anything, or has begun the transaction by hand.
     """
-    at_stake, earned = begun or has_work(state.open_session()), due
+    session, earned = state.open_session(), due
+    at_stake = (joins and begun_by_hand(session)) or has_work(session)
     try:
         earned = _earned(state, due, answer)
         if not earned:
