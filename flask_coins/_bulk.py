@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from . import _bulk_statements as sql
 from ._budgets import APP, Cap
+from ._bulk_statements import Owner
 from ._claims import Claim, Paid
-from ._faults import whole
+from ._faults import TOO_MUCH, whole
 from ._ledger import Ledger, replay
 from ._models import MAX_AMOUNT
 from ._statements import MYSQL_FAMILY
@@ -28,7 +29,6 @@ from .results import Entry
 
 _AT_ONCE = 1000
 """How many payments: as much as one statement's parameters bear on every engine."""
-Owner = tuple[str, str]
 
 
 class Payment(NamedTuple):
@@ -40,7 +40,7 @@ class Payment(NamedTuple):
     @property
     def owner(self) -> Owner:
         """Whose balance it changes."""
-        return self.movement.user_id, self.movement.currency
+        return _owner(self.movement)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Books:
     paid: dict[tuple[Owner, str, str], dict[int, Paid]]
     given: dict[tuple[Owner, Cap], int]
     """What each owner was paid within a budget of their own."""
-    new: int = field(default=0)
+    new: int = 0
 
     def admits(self, payment: Payment) -> str | bool | None:
         """The ``once_key`` to write ``payment`` with; False where it is refused."""
@@ -157,9 +157,7 @@ class _Bulk:
     def _earn(self, sums: dict[Owner, int], books: _Books, now: datetime) -> set[Owner]:
         """Lock the balances, in order, by adding to them; taken back where they have moved."""
         if max(sums.values()) > MAX_AMOUNT:
-            raise InvalidAmount(
-                f"A balance cannot pass {MAX_AMOUNT:,}; the session was rolled back."
-            )
+            raise InvalidAmount(TOO_MUCH)
         after = sql.earn(self.connection, dict(sorted(sums.items())), now)
         moved = {
             owner
@@ -217,14 +215,14 @@ def _shared_caps(payment: Payment) -> list[Cap]:
     return [cap for cap in caps if cap.budget.per == APP] if caps else []
 
 
-def _alike(payments: list[Payment]) -> Iterator[list[Payment]]:
+def _alike(payments: list[Payment]) -> Iterable[list[Payment]]:
     """Those that claim the same window for the same reason: one statement looks for them all."""
     groups: dict[Any, list[Payment]] = defaultdict(list)
     for payment in payments:
         movement, claim = payment
         if claim:
             groups[movement.currency, movement.reason, claim.window, claim.limit].append(payment)
-    yield from groups.values()
+    return groups.values()
 
 
 def _rows(
@@ -232,7 +230,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     balances = {owner: account.balance for owner, account in accounts.items()}
     for movement, once_key in due:
-        owner = (movement.user_id, movement.currency)
+        owner = _owner(movement)
         balances[owner] += movement.amount
         yield {
             "user_id": movement.user_id,

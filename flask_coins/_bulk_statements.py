@@ -21,6 +21,7 @@ from ._writes import Movement
 from .results import Entry
 
 Owner = tuple[str, str]
+"""Whose balance: user and currency."""
 _PAIR = ("one", "other")
 
 

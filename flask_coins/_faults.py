@@ -15,6 +15,7 @@ from ._models import MAX_AMOUNT
 from .errors import CoinsRetry, InvalidAmount, MissingTablesError
 
 T = TypeVar("T")
+TOO_MUCH = f"A balance cannot pass {MAX_AMOUNT:,}; the session was rolled back."
 ATTEMPTS = 5
 """How often work that is ours alone is tried before its error is raised."""
 
@@ -84,7 +85,7 @@ def translated(error: BaseException) -> BaseException:
     if _is_missing(error):
         return MissingTablesError()
     if "ck_coin_balance_range" in str(error.orig):
-        return InvalidAmount(f"A balance cannot pass {MAX_AMOUNT:,}; the session was rolled back.")
+        return InvalidAmount(TOO_MUCH)
     if isinstance(error, sa_exc.IntegrityError):
         return CoinsRetry("Somebody else claimed this window or key first: repeat the transaction.")
     return error

@@ -99,19 +99,19 @@ class Reading:
         Payments are those in ``currency``, also if they were reversed. A missed one is bridged by a
         freeze that was bought before it was over: each spend with the reason ``freeze`` and the
         subject ``reason``, in any currency, is one, unless it was reversed or a part of it was. It is
-        read from the log as a whole, in the user's zone. :class:`~flask_coins.InvalidInput` for another kind of
-        window; raises else as :meth:`balance`.
+        read from the log as a whole, in the user's zone. :class:`~flask_coins.InvalidInput` for
+        another kind of window; raises else as :meth:`balance`.
         """
-        state, counted = current_state(), _streaks.dated(parse(window))
+        state, window = current_state(), _streaks.dated(parse(window))
         reason, freeze = _checks.reason(reason), _checks.reason(freeze)
         user_id, session = state.user_id(user), state.session
-        return _streaks.streak(
-            counted,
+        return _streaks.counted(
+            window,
             state.zone(user_id),
             state.now(),
             state.reader.payments(session, user_id, _checks.currency(currency), reason),
             state.reader.bought(session, user_id, freeze, reason),
-        )
+        ).streak
 
     def balances(self, users: Iterable[Any], currency: str = "coins") -> Balances:
         """What each of ``users`` has, in units of ``currency``, by id as text.

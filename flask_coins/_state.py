@@ -24,7 +24,7 @@ from ._ledger import Ledger
 from ._loaders import NO_LOADER, NOBODY, Loaders
 from ._queries import Reader
 from ._settings import Settings
-from ._watching import Called, Watcher, watched
+from ._watching import Called, Watched, Watcher
 from ._writes import Movement
 from .errors import CoinsError, InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
@@ -198,15 +198,13 @@ class State:
         """
         session = self.open_session()
         times = 1 if session is not None and session.in_transaction() else ATTEMPTS
-        if not self.watchers:
-            return repeated(attempt, times)
         return self.tried(attempt, times, [Called(*about)])
 
     def tried(self, attempt: Callable[[], T], times: int, called: Sequence[Called]) -> T:
         """What ``attempt()`` returns, tried up to ``times`` times under the eyes of the watchers."""
         if not self.watchers:
             return repeated(attempt, times)
-        return watched(self.app, self.watchers, called, attempt, times)
+        return Watched(self.app, called, self.watchers).repeated(attempt, times)
 
     # -- paying -----------------------------------------------------------------------------
 

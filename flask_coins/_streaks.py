@@ -30,17 +30,6 @@ class Counted(NamedTuple):
     """The missed ones that freezes bridged, in earlier streaks too."""
 
 
-def streak(
-    window: Dated,
-    zone: tzinfo,
-    now: datetime,
-    payments: Iterable[tuple[datetime, str | None]],
-    freezes: Sequence[datetime],
-) -> Streak:
-    """The streak of somebody in ``zone`` at ``now``: see :func:`counted`."""
-    return counted(window, zone, now, payments, freezes).streak
-
-
 def counted(
     window: Dated,
     zone: tzinfo,

@@ -69,30 +69,19 @@ Watcher = Callable[[Call], Look]
 """Called when a call begins."""
 
 
-def watched(
-    app: Any,
-    watchers: Sequence[Watcher],
-    called: Sequence[Called],
-    attempt: Callable[[], T],
-    times: int,
-) -> T:
-    """What ``repeated(attempt, times)`` returns, while ``watchers`` look on at each of ``called``."""
-    return _Run(app, [Call(each) for each in called], watchers).of(attempt, times)
+class Watched:
+    """Calls that run as one, in one transaction, while ``watchers`` look on at each."""
 
-
-class _Run:
-    """Calls that run as one, in one transaction."""
-
-    def __init__(self, app: Any, calls: list[Call], watchers: Sequence[Watcher]) -> None:
+    def __init__(self, app: Any, called: Sequence[Called], watchers: Sequence[Watcher]) -> None:
         self._app = app
-        self._calls = calls
+        self._calls = [Call(each) for each in called]
         self._looks: list[tuple[Call, Look]] = []
-        for call in calls:
+        for call in self._calls:
             for watcher in watchers:
                 self._safely(self._begin, call, watcher)
 
-    def of(self, attempt: Callable[[], T], times: int) -> T:
-        """Run ``attempt`` up to ``times`` times."""
+    def repeated(self, attempt: Callable[[], T], times: int) -> T:
+        """What ``attempt()`` returns, called up to ``times`` times."""
         try:
             answer = repeated(lambda: self._try(attempt), times)
             self._answered(answer)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from flask_coins import Coins, InvalidInput, Streak
 from flask_coins._models import log
-from flask_coins._streaks import streak
+from flask_coins._streaks import counted
 from flask_coins.windows import Between, Dated, Day, Month, Week, Year
 
 from .apps import Clock
@@ -124,8 +124,8 @@ class Plain:
 @given(case=cases())
 def test_a_streak_is_what_a_plain_count_makes_it(case: Case) -> None:
     zone = ZoneInfo(case.zone)
-    found = streak(case.window, zone, case.now, case.payments, case.freezes)
-    assert found == Plain(case).streak()
+    found = counted(case.window, zone, case.now, case.payments, case.freezes)
+    assert found.streak == Plain(case).streak()
 
 
 @pytest.mark.parametrize("window", [window for window, _, _ in WINDOWS])
