@@ -16,17 +16,10 @@ from sqlalchemy.orm import Session
 
 from . import _hold_statements as sql
 from ._faults import whole
+from ._ledger import conflict, is_same, short
 from ._models import log
 from ._writes import Movement, Write, free
-from .errors import (
-    CoinsError,
-    HoldClosed,
-    HoldExpired,
-    IdempotencyConflict,
-    InsufficientCoins,
-    InvalidAmount,
-    InvalidInput,
-)
+from .errors import CoinsError, HoldClosed, HoldExpired, InvalidAmount, InvalidInput
 from .results import Entry, Hold, Outcome, Receipt
 
 
@@ -58,9 +51,10 @@ class Holds:
                 if is_held:
                     write.connection.execute(sql.SET_FREE, write.params)
         if first is None:
-            left = write.found.balance - write.held
-            raise InsufficientCoins(left, movement.amount, movement.currency)
-        return _same(movement, first), False
+            raise short(write)
+        if not is_same(movement, first):
+            raise conflict(movement, first)
+        return first, False
 
     def capture(
         self, session: Session, hold_id: int, amount: int | None, now: datetime
@@ -246,18 +240,3 @@ def _insert(write: Write, movement: Movement, expires_at: datetime | None) -> Ho
         raise
     del row["idempotency_key"]
     return Hold(id=key[0], **row | {"subject": movement.subject or None})
-
-
-def _same(movement: Movement, first: Hold) -> Hold:
-    same = (first.amount, first.currency, first.reason, first.subject or "") == (
-        movement.amount,
-        movement.currency,
-        movement.reason,
-        movement.subject,
-    )
-    if not same:
-        raise IdempotencyConflict(
-            f"Key {movement.idempotency_key!r} of user {movement.user_id} belongs to hold"
-            f" {first.id} ({first.amount} {first.currency} for {first.reason!r}): use a new key."
-        )
-    return first

@@ -27,7 +27,7 @@ from .errors import (
     InsufficientCoins,
     InvalidAmount,
 )
-from .results import Entry, Outcome, Receipt
+from .results import Entry, Hold, Outcome, Receipt
 
 
 class Undo(NamedTuple):
@@ -95,7 +95,7 @@ class Ledger:
                 account = write.take_back(taken) if taken else write.found
         # Not above: no coins were moved, so the host's transaction stays usable.
         if first is None:
-            raise _short(write)
+            raise short(write)
         return _replayed(movement, first, account)
 
     def award_once(self, session: Session, movement: Movement, claim: Claim) -> Receipt:
@@ -156,7 +156,7 @@ def _transferred(give: Write, take: Write) -> list[Receipt] | CoinsError:
         earned = take.take_back(earned) if earned else None
         account = give.take_back(spent) if spent else give.found
     if first is None:
-        return _short(give)
+        return short(give)
     theirs = earned.balance if earned else take.connection.scalar(sql.ACCOUNT, take.params)
     return _replayed_all([give, take], first, [account.balance, theirs or 0])
 
@@ -220,13 +220,14 @@ def _given_back(writes: Sequence[Write]) -> list[Receipt] | CoinsError:
         outcome = Outcome.AWARDED if gives else Outcome.SPENT
         account = write.earn() if gives else write.spend()
         if account is None:
-            return _short(write)
+            return short(write)
         receipts.append(write.entered(account, outcome, transfer_id=link))
         link = cast("Entry", receipts[0].entry).id
     return receipts
 
 
-def _short(write: Write) -> InsufficientCoins:
+def short(write: Write) -> InsufficientCoins:
+    """The error where a write found less than it takes."""
     movement = write.movement
     return InsufficientCoins(
         write.found.balance - write.held, abs(movement.amount), movement.currency
@@ -254,17 +255,24 @@ def _replayed(movement: Movement, first: Entry, account: Account) -> Receipt:
 
 def replay(movement: Movement, first: Entry, account: Account) -> Receipt | IdempotencyConflict:
     """The answer to a key that was used before, by the entry ``first``."""
-    same = (first.amount, first.currency, first.reason, first.subject or "") == (
-        movement.amount,
-        movement.currency,
-        movement.reason,
-        movement.subject,
-    ) and (first.reverses_id, first.counterparty) == (movement.reverses_id, movement.counterparty)
-    if not same:
-        return IdempotencyConflict(
-            f"Key {movement.idempotency_key!r} of user {movement.user_id} belongs to entry"
-            f" {first.id} ({first.amount} {first.currency} for {first.reason!r}): use a new key."
-        )
+    linked = (first.reverses_id, first.counterparty)
+    if linked != (movement.reverses_id, movement.counterparty) or not is_same(movement, first):
+        return conflict(movement, first)
     return movement.receipt(
         Outcome.REPLAYED, amount=first.amount, balance=account.balance, entry=first
+    )
+
+
+def is_same(movement: Movement, first: Entry | Hold) -> bool:
+    """Whether ``first`` is what ``movement`` asks for, but for what it is linked to."""
+    asked = (movement.amount, movement.currency, movement.reason, movement.subject)
+    return (first.amount, first.currency, first.reason, first.subject or "") == asked
+
+
+def conflict(movement: Movement, first: Entry | Hold) -> IdempotencyConflict:
+    """The error where ``first`` has the key of ``movement``, and is another."""
+    return IdempotencyConflict(
+        f"Key {movement.idempotency_key!r} of user {movement.user_id} belongs to"
+        f" {type(first).__name__.lower()} {first.id} ({first.amount} {first.currency} for"
+        f" {first.reason!r}): use a new key."
     )
