@@ -134,7 +134,7 @@ class _Charged(Due):
 
         def attempt() -> Hold:
             # Begun here, so that the hold leaves trying again to us.
-            self.state.session.connection(bind_arguments={"clause": self.state.table})
+            self.state.connection()
             held = _moves.hold(self.state, movement, self.rule.expires_in)
             if not at_stake:
                 commit(self.state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 import sqlalchemy as sa
@@ -267,7 +267,7 @@ def adopt_command(
     on the way, get an opening_balance entry. Running it again is safe.
     """
     state = current_state()
-    engine = cast("sa.Engine", state.session.get_bind(clause=state.table))
+    engine = state.engine()
     column = _balance_column(engine, balance, user_key)
     zone, now = zone_of(timezone), state.now()
     with progress(_adopt.steps(engine), "Adopting") as bar:

@@ -39,8 +39,7 @@ class _Findings:
             done = mend(session, table, owner, self.state.now())
             self.fixed += [_row(owner.user_id, owner.currency, what) for what in done]
             with whole(session):
-                connection = session.connection(bind_arguments={"clause": table})
-                left = list(_verify.account(connection, owner))
+                left = list(_verify.account(self.state.connection(), owner))
                 session.rollback()
             found = [it for it in found if _mendable(it) != owner] + left
         self.number += len(found)
@@ -80,7 +79,7 @@ def verify_command(since: str | None, fix: bool, as_json: bool) -> None:
     state = current_state()
     session, table, findings = state.session, state.table, _Findings(state, fix)
     with whole(session):
-        connection = session.connection(bind_arguments={"clause": table})
+        connection = state.connection()
         start = _start(connection, since)
         size = _size(connection, start)
         session.rollback()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import click
 import sqlalchemy as sa
@@ -84,7 +84,7 @@ def import_command(
     plan = _plan(state, **options)
     if plan.ids_from_lines and "://" in origin:
         raise click.UsageError("A table has no lines: name its key with --map id=COLUMN.")
-    engine = _engine(state)
+    engine = state.engine()
     id_column = plan.columns.get("id", "id")
     source = opened(origin, kind, sys.stdin.buffer, table=table, target=engine, id_column=id_column)
     try:
@@ -167,7 +167,7 @@ def export_command(
     kind = kind or ("jsonl" if output and output.suffix in (".jsonl", ".ndjson") else "csv")
     if for_spreadsheets and kind != "csv":
         raise click.UsageError("--for-spreadsheets is for CSV.")
-    export = Export(_engine(current_state()), _selection(**chosen))
+    export = Export(current_state().engine(), _selection(**chosen))
     with _stream(output) as out, progress(_length(export), "Exporting") as bar:
         number = export.write(out, kind, for_spreadsheets=for_spreadsheets, seen=bar.update)
     if output:
@@ -204,7 +204,3 @@ def _stdout() -> Iterator[TextIO]:
         yield out
     finally:
         out.detach()
-
-
-def _engine(state: State) -> sa.Engine:
-    return cast("sa.Engine", state.session.get_bind(clause=state.table))

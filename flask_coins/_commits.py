@@ -25,7 +25,7 @@ def committed(work: Callable[[State], T]) -> T:
     def attempt() -> T:
         with whole(state.session):
             # Begun here, so that the work leaves trying again to us.
-            state.session.connection(bind_arguments={"clause": state.table})
+            state.connection()
             result = work(state)
             state.session.commit()
         return result

@@ -18,10 +18,11 @@ from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._economy import Economy
+from ._host import utc_now
 from ._loaders import Loaders
 from ._lost import tell_of_lost_entries
 from ._reads import Reading
-from ._state import State, utc_now
+from ._state import State
 from ._visit import pay_for_signal
 from .blueprint import make_blueprint
 from .errors import CoinsError, CoinsWarning, InvalidInput

@@ -1,4 +1,4 @@
-"""What one app knows: its settings, loaders, clock and tables, and the calls that pay through them."""
+"""What one app knows beside its host: its ledger and its cache, and the calls that pay through them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from flask import Flask, Response, after_this_request, current_app, g, has_request_context
-from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as RoutedSession
 from sqlalchemy.orm import Session
 
@@ -20,26 +18,20 @@ from ._claims import Claim
 from ._faults import ATTEMPTS, repeated
 from ._header import add_to_header
 from ._holds import Holds
+from ._host import Host
 from ._ledger import Ledger
-from ._loaders import NO_LOADER, NOBODY, Loaders
 from ._queries import Reader
-from ._settings import Settings
 from ._watching import Called, Watched, Watcher
 from ._writes import Movement
 from .errors import CoinsError, InvalidInput, NoUserError
 from .results import Entry, Hold, Outcome, Receipt
-from .windows import Window, zone_of
+from .windows import Window
 
 T = TypeVar("T")
 M = TypeVar("M", Receipt, Hold)
 
 FAILED = "_coins_failed"
 """On ``g`` where a request that moved coins has failed."""
-
-
-def utc_now() -> dt.datetime:
-    """The clock that is used where no other was given."""
-    return dt.datetime.now(dt.timezone.utc)
 
 
 def current_state() -> State:
@@ -62,83 +54,23 @@ def state_of(app: Flask) -> State:
 
 
 @dataclass(eq=False)
-class State:
+class State(Host):
     """Everything that belongs to one app; kept in ``app.extensions["coins"]``."""
 
-    app: Flask
-    db: SQLAlchemy
-    settings: Settings
-    loaders: Loaders
-    table: sa.Table
-    clock: Callable[[], dt.datetime] = utc_now
     refusals: Refusals = field(default_factory=Refusals)
     rules_in_use: dict[int, Any] = field(default_factory=dict)
     watchers: list[Watcher] = field(default_factory=list)
     """Who looks on while calls run; there may be nobody."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.ledger = Ledger(self.table)
         self.holds = Holds(self.table)
         self.reader = Reader(self.table)
-        self._default_zone = zone_of(self.settings.timezone)
         self._caches = bool(self.settings.cache_seconds)
         # A host that routes its sessions itself may send two requests to two databases.
         sessions = getattr(self.db.session.session_factory, "class_", None)
         self._routed_by_host = getattr(sessions, "get_bind", None) is not RoutedSession.get_bind
-
-    # -- who, when, where -------------------------------------------------------------------
-
-    @property
-    def session(self) -> Session:
-        """The host's session of this app context."""
-        # Here too: a host's tests may have put other sessions in place of those of init_app.
-        _session.watch(self.db.session)
-        session: Session = self.db.session()
-        return session
-
-    def open_session(self) -> Session | None:
-        """The same if there is one yet: making one costs more than a refusal."""
-        return self.session if self.db.session.registry.has() else None
-
-    def now(self) -> dt.datetime:
-        """The moment of a call, aware, in UTC."""
-        now = self.clock()
-        if not isinstance(now, dt.datetime) or now.tzinfo is None:
-            raise CoinsError(f"The clock must return aware datetimes, not {now!r}.")
-        if not 1000 < now.year < 9997:
-            raise CoinsError(f"The clock says {now}: coins know the years 1001 to 9996.")
-        return now.astimezone(dt.timezone.utc)
-
-    def zone(self, user_id: str) -> dt.tzinfo:
-        """The zone of the user, or the default one."""
-        loader = self.loaders.timezone
-        zone = loader(user_id) if loader else None
-        return self._default_zone if zone is None else zone_of(zone)
-
-    _host_sets_user = False
-
-    def current_user(self) -> Any:
-        """The current user as the host knows it: an id, an object or None for nobody."""
-        if self.loaders.current_user:
-            return self.loaders.current_user()
-        if hasattr(self.app, "login_manager"):
-            from flask_login import current_user
-
-            return current_user._get_current_object()
-        if "user" in g:
-            return g.user
-        # Some hosts set it for those who are logged in, and for nobody else.
-        if not self._host_sets_user:
-            if not self.loaders.sets_user(self.app):
-                raise NoUserError(NO_LOADER)
-            self._host_sets_user = True
-            self.app.logger.info(NOBODY, extra=_logs.fields("nobody_logged_in"))
-        return None
-
-    def user_id(self, user: Any) -> str:
-        """The id of ``user``, or of the current user where it is None: one to read of."""
-        user = self.current_user() if user is None else user
-        return _checks.user_id(user, forgotten=True)
 
     # -- direct calls -----------------------------------------------------------------------
 
@@ -198,6 +130,8 @@ class State:
         """
         session = self.open_session()
         times = 1 if session is not None and session.in_transaction() else ATTEMPTS
+        if not self.watchers:
+            return repeated(attempt, times)
         return self.tried(attempt, times, [Called(*about)])
 
     def tried(self, attempt: Callable[[], T], times: int, called: Sequence[Called]) -> T:
@@ -218,14 +152,15 @@ class State:
 
     def knows_refusals(self) -> bool:
         """Whether a rule and a user alone tell a refusal: no session, no zone or database to ask."""
-        return not (
+        return self._remembers() and not (
             self.loaders.timezone
             or self.loaders.eligible
             or self._routed_by_host
-            or not self._caches
-            or self.app.config["TESTING"]
             or self.db.session.registry.has()
         )
+
+    def _remembers(self) -> bool:
+        return self._caches and not self.app.config["TESTING"]
 
     def claim(
         self, movement: Movement, window: Window, limit: int, shortly: Hashable = None
@@ -241,7 +176,7 @@ class State:
         if period is None:
             opens_at = self.opening(movement, window, zone, limit)
             return movement.receipt(Outcome.NOT_OPEN, next_at=opens_at)
-        if not self._caches or self.app.config["TESTING"]:
+        if not self._remembers():
             return Claim(window, zone, period, limit)
         key = (
             self._database(),
@@ -292,7 +227,7 @@ class State:
         """The budgets that a payment of this kind counts against at the moment ``now``."""
         # In the app's zone, also for a user: who moves from zone to zone would begin ever new days.
         caps = (
-            budget.cap(now, self._default_zone)
+            budget.cap(now, self.default_zone)
             for budget in self.settings.budgets
             if budget.covers(currency, reason)
         )
@@ -311,8 +246,7 @@ class State:
         bind = session.get_bind(clause=self.table) if self._routed_by_host else None
         if not session.in_transaction():
             return bind
-        connection = session.connection(bind_arguments={"clause": self.table})
-        schemas = connection.get_execution_options().get("schema_translate_map")
+        schemas = self.connection().get_execution_options().get("schema_translate_map")
         return (bind, *schemas.items()) if schemas else bind
 
     def _remember(

@@ -12,14 +12,14 @@ from ._state import State
 from ._stats_reads import StatsReader
 from .errors import InvalidInput
 from .results import DayFlows, Flows, Place, Stats
-from .windows import EARLIEST, LATEST, Day, Period, zone_of
+from .windows import EARLIEST, LATEST, Day, Period
 
 _EARNERS = 10
 
 
 def stats(state: State, since: Any, until: Any, currency: Any) -> Stats:
     """All figures of a period and of now."""
-    zone, currency = zone_of(state.settings.timezone), _checks.currency(currency)
+    zone, currency = state.default_zone, _checks.currency(currency)
     start, end = _start(since, "since", zone), _end(until, zone)
     if start and end and end <= start:
         raise InvalidInput(f"until must lie behind since: {since} to {until}.")

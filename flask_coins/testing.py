@@ -138,7 +138,7 @@ def assert_coins_invariants(app: Flask) -> None:
     """
     state = state_of(app)
     with _context(app):
-        _prove(state.session.connection(bind_arguments={"clause": state.table}))
+        _prove(state.connection())
 
 
 def assert_awards_once(
