@@ -27,18 +27,20 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
             'label = self.period(moment, zone).label or ""'
             ' -> label = self.period(moment, zone).label or "XXXX"'
         ): "for type checkers: these periods have a label",
+        **{
+            f"_longest: ClassVar[timedelta] = {days} * DAY"
+            f" -> _longest: ClassVar[timedelta] = {days + 1} * DAY": _STEP
+            for days in (7, 31, 366)
+        },
+    },
+    "_zones": {
         (
-            "return _first(lambda instant: _reading(instant, zone) >= reading, middle - _DAY, middle + _DAY)"
-            " -> return _first(lambda instant: _reading(instant, zone) > reading, middle - _DAY, middle + _DAY)"
+            "return onset(lambda instant: local_time(instant, zone) >= reading, middle - DAY, middle + DAY)"
+            " -> return onset(lambda instant: local_time(instant, zone) > reading, middle - DAY, middle + DAY)"
         ): "the clock jumped over the reading: no instant shows it",
         "middle = low + (high - low) // 2 -> middle = low + (high - low) / 2": (
             "rounded either way it lies between the two"
         ),
-        **{
-            f"_longest: ClassVar[timedelta] = {days} * _DAY"
-            f" -> _longest: ClassVar[timedelta] = {days + 1} * _DAY": _STEP
-            for days in (7, 31, 366)
-        },
     },
     "_claims": {
         "break -> return": "only a season has no next period, and its `ahead` is 0",

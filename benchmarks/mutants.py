@@ -1,6 +1,6 @@
 """Which wrong versions of a module the tests let pass: each is made, and the tests have to fail.
 
-    python benchmarks/mutants.py windows|_claims|_ledger|_writes [--match TEXT] [--part I/N] [--list]
+    python benchmarks/mutants.py windows|_zones|_claims|_ledger|_writes [--match TEXT] [--part I/N] [--list]
 
 mutmut makes the mutants, one small change each; some kinds of change are added here. Every one runs in
 a process of its own, forked when the tests are collected; the function that was changed is given its
@@ -53,6 +53,7 @@ _MOVEMENTS = [
 ]
 TESTS = {
     "windows": ["test_windows.py", "test_claims.py"],
+    "_zones": ["test_windows.py", "test_claims.py"],
     "_claims": ["test_claims.py", "test_budgets.py"],
     "_ledger": _MOVEMENTS,
     "_writes": [*_MOVEMENTS, "test_plans.py", "engines/test_isolation.py"],

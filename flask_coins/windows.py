@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from functools import lru_cache
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
+from ._zones import DAY, TICK, first_reaching, local_time, onset, utc, zone_of
 from .errors import InvalidInput
 
 __all__ = ["Between", "Day", "Forever", "Hour", "Month", "Rolling", "Week", "Year"]
@@ -32,8 +30,6 @@ EARLIEST = datetime(1000, 1, 1, tzinfo=timezone.utc)
 LATEST = datetime.max.replace(tzinfo=timezone.utc)
 """The end of a period that has none. Do not convert it to another zone: it may overflow."""
 
-_DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
 _LONGEST = timedelta(days=365_000)
 _NAME = re.compile(r"[a-z0-9._-]{1,40}")
 
@@ -105,7 +101,7 @@ class _Recurring(_Remembering):
             for period in self._recall(zone):
                 if period.start <= moment < period.end:
                     return period
-        return self._remember(self._find(_utc(moment), zone), zone)
+        return self._remember(self._find(utc(moment), zone), zone)
 
     @abstractmethod
     def _find(self, moment: datetime, zone: tzinfo) -> Period: ...
@@ -122,16 +118,16 @@ class Hour(_Recurring):
     def _find(self, moment: datetime, zone: tzinfo) -> Period:
         local = moment.astimezone(zone)
         start = moment - (local - local.replace(minute=0, second=0, microsecond=0))
-        last = start + timedelta(hours=1) - _TICK
+        last = start + timedelta(hours=1) - TICK
 
         def is_ours(instant: datetime) -> bool:
             return instant.astimezone(zone).utcoffset() == local.utcoffset()
 
         if not is_ours(start):
-            start = _first(is_ours, start, moment)
+            start = onset(is_ours, start, moment)
         if not is_ours(last):
-            last = _first(lambda instant: not is_ours(instant), moment, last) - _TICK
-        return Period(start, last + _TICK, f"hour:{local.isoformat(timespec='hours')}")
+            last = onset(lambda instant: not is_ours(instant), moment, last) - TICK
+        return Period(start, last + TICK, f"hour:{local.isoformat(timespec='hours')}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,7 @@ class Dated(_Recurring):
 
     def start(self, first: date, zone: tzinfo) -> datetime:
         """When the period with this first date begins: aware, UTC."""
-        return _first_reaching(datetime.combine(first, self.starts_at), zone)
+        return first_reaching(datetime.combine(first, self.starts_at), zone)
 
     def following(self, first: date) -> date:
         """The first date of the period after the one that begins with ``first``."""
@@ -185,7 +181,7 @@ class Dated(_Recurring):
     def date_of(self, moment: datetime, zone: tzinfo) -> date:
         """The first date of the period that an aware ``moment`` belongs to."""
         into_day = datetime.combine(date.min, self.starts_at) - datetime.min
-        first = self._first_date((_reading(moment, zone) - into_day).date())
+        first = self._first_date((local_time(moment, zone) - into_day).date())
         while self.start(self.following(first), zone) <= moment:
             first = self.following(first)
         return first
@@ -203,7 +199,7 @@ class Day(Dated):
 
     ahead: ClassVar[int] = 2
     _label: ClassVar[str] = "day:%Y-%m-%d"
-    _longest: ClassVar[timedelta] = _DAY
+    _longest: ClassVar[timedelta] = DAY
 
     def _named(self, name: str) -> date:
         return date.fromisoformat(name)
@@ -218,14 +214,14 @@ class Week(Dated):
 
     ahead: ClassVar[int] = 1
     _label: ClassVar[str] = "week:%G-W%V"
-    _longest: ClassVar[timedelta] = 7 * _DAY
+    _longest: ClassVar[timedelta] = 7 * DAY
 
     def _named(self, name: str) -> date:
         year, week = name.split("-W")
         return date.fromisocalendar(int(year), int(week), 1)
 
     def _first_date(self, day: date) -> date:
-        return day - day.weekday() * _DAY
+        return day - day.weekday() * DAY
 
 
 @dataclass(frozen=True)
@@ -234,7 +230,7 @@ class Month(Dated):
 
     ahead: ClassVar[int] = 1
     _label: ClassVar[str] = "month:%Y-%m"
-    _longest: ClassVar[timedelta] = 31 * _DAY
+    _longest: ClassVar[timedelta] = 31 * DAY
 
     def _named(self, name: str) -> date:
         return date.fromisoformat(f"{name}-01")
@@ -249,7 +245,7 @@ class Year(Dated):
 
     ahead: ClassVar[int] = 1
     _label: ClassVar[str] = "year:%Y"
-    _longest: ClassVar[timedelta] = 366 * _DAY
+    _longest: ClassVar[timedelta] = 366 * DAY
 
     def _named(self, name: str) -> date:
         return date.fromisoformat(f"{name}-01-01")
@@ -294,8 +290,8 @@ class Rolling(Window):
 
     def period(self, moment: datetime, zone: tzinfo) -> Period:
         """From the microsecond behind ``moment - delta``; ``end`` is :data:`LATEST`, no label."""
-        moment = _utc(moment)
-        return Period(moment - min(self.delta, moment - EARLIEST) + _TICK, LATEST, None)
+        moment = utc(moment)
+        return Period(moment - min(self.delta, moment - EARLIEST) + TICK, LATEST, None)
 
 
 @dataclass(frozen=True)
@@ -319,7 +315,7 @@ class Between(_Remembering):
         one_is_local = (self.start.tzinfo is None) != (self.end.tzinfo is None)
         length = _instant(self.end, timezone.utc) - _instant(self.start, timezone.utc)
         # Seen from some zone, a local end may lie almost a day off.
-        if length <= (-_DAY if one_is_local else timedelta(0)):
+        if length <= (-DAY if one_is_local else timedelta(0)):
             raise InvalidInput(f"{self} must start before it ends: {self.start} to {self.end}.")
 
     def __str__(self) -> str:
@@ -328,12 +324,12 @@ class Between(_Remembering):
     def period(self, moment: datetime, zone: tzinfo) -> Period | None:
         """The season when the aware ``moment`` lies in it, else None."""
         season = self._season(zone)
-        return season if season.start <= _utc(moment) < season.end else None
+        return season if season.start <= utc(moment) < season.end else None
 
     def opens_at(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The start when the aware ``moment`` lies before it, None when it lies behind the end."""
         season = self._season(zone)
-        opens = max(_utc(moment), season.start)
+        opens = max(utc(moment), season.start)
         return opens if opens < season.end else None
 
     def _season(self, zone: tzinfo) -> Period:
@@ -366,45 +362,6 @@ def parse(window: str | timedelta | Window) -> Window:
     )
 
 
-def zone_of(zone: str | tzinfo) -> tzinfo:
-    """The zone of an IANA name; a tzinfo as it is, but pytz's replaced by zoneinfo's of that name.
-
-    An unknown name or another type is :class:`~flask_coins.InvalidInput`.
-    """
-    if isinstance(zone, tzinfo):
-        name = getattr(zone, "zone", None)
-        if not isinstance(name, str) or not hasattr(zone, "localize"):
-            return zone
-        zone = name
-    if not isinstance(zone, str):
-        raise InvalidInput(f"A time zone is an IANA name or a tzinfo, not {zone!r}.")
-    return _named_zone(zone)
-
-
-@lru_cache(maxsize=1024)
-def _named_zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return timezone.utc
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise InvalidInput(
-            f"There is no time zone {name!r}: use an IANA name such as 'Europe/Berlin'. "
-            "If the name is right, this system has no time zone data: 'pip install tzdata'."
-        ) from error
-
-
-def _utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise InvalidInput(f"A moment is an aware datetime, not the naive {moment!r}.")
-    return moment.astimezone(timezone.utc)
-
-
-def _reading(instant: datetime, zone: tzinfo) -> datetime:
-    """What a clock in the zone shows, naive."""
-    return instant.astimezone(zone).replace(tzinfo=None)
-
-
 def _instant(when: datetime, zone: tzinfo) -> datetime:
     """An aware ``when`` in UTC; a naive one by the rule of starts. Never outside EARLIEST…LATEST."""
     reading = when.replace(tzinfo=None)
@@ -412,22 +369,4 @@ def _instant(when: datetime, zone: tzinfo) -> datetime:
         return EARLIEST
     if reading > datetime(9999, 12, 30):
         return LATEST
-    return _utc(when) if when.tzinfo is not None else _first_reaching(reading, zone)
-
-
-def _first_reaching(reading: datetime, zone: tzinfo) -> datetime:
-    """The first instant whose local time is at or behind a naive ``reading``, in UTC."""
-    guess = _utc(reading.replace(tzinfo=zone, fold=0))
-    if _reading(guess, zone) == reading:
-        return guess
-    # The clock jumped over it. No offset reaches a day, so the jump lies between these two.
-    middle = reading.replace(tzinfo=timezone.utc)
-    return _first(lambda instant: _reading(instant, zone) >= reading, middle - _DAY, middle + _DAY)
-
-
-def _first(holds: Callable[[datetime], bool], low: datetime, high: datetime) -> datetime:
-    """The microsecond from which on ``holds`` is true; false at ``low``, true at ``high``."""
-    while high - low > _TICK:
-        middle = low + (high - low) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+    return utc(when) if when.tzinfo is not None else first_reaching(reading, zone)
