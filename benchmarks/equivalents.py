@@ -16,17 +16,16 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
         f"{_FIELD} -> {_FIELD.replace('init=False', 'init=None')}": _FALSE,
         f"{_FIELD} -> {_FIELD.replace('repr=False', 'repr=None')}": _FALSE,
         f"{_FIELD} -> {_FIELD.replace('compare=False', 'compare=None')}": _FALSE,
-        "while end <= moment: -> while end < moment:": (
-            "when a period begins, the clock shows its first date or a later one"
-        ),
         (
-            'day, its_format = (" 1", " %u") if "%V" in self._label else ("", "")'
-            ' -> day, its_format = (" 1", " %u") if ("%V" in self._label) or True else ("", "")'
-        ): "a weekday beside a date is read and not used",
+            "while self.start(self.following(first), zone) <= moment:"
+            " -> while self.start(self.following(first), zone) < moment:"
+        ): "when a period begins, the clock shows its first date or a later one",
         (
-            'label = self.period(moment, zone).label or ""'
-            ' -> label = self.period(moment, zone).label or "XXXX"'
-        ): "for type checkers: these periods have a label",
+            'kind, _, name = label.partition(":") -> kind, _, name = label.rpartition(":")'
+        ): "a label with two colons is no date's, wherever it is cut",
+        (
+            'if kind != self._label.partition(":")[0]: -> if kind != self._label.rpartition(":")[0]:'
+        ): "there is one colon in it",
         **{
             f"_longest: ClassVar[timedelta] = {days} * DAY"
             f" -> _longest: ClassVar[timedelta] = {days + 1} * DAY": _STEP

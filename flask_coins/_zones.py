@@ -26,13 +26,11 @@ def zone_of(zone: str | tzinfo) -> tzinfo:
         zone = name
     if not isinstance(zone, str):
         raise InvalidInput(f"A time zone is an IANA name or a tzinfo, not {zone!r}.")
-    return _named_zone(zone)
+    return timezone.utc if zone == "UTC" else _named_zone(zone)
 
 
 @lru_cache(maxsize=1024)
 def _named_zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return timezone.utc
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
