@@ -83,7 +83,7 @@ def idempotency_key(value: Any) -> str | None:
 
 
 def limit(value: Any) -> int:
-    """How often a window may pay: 1 to 1000."""
+    """How often a window may pay, or how many entries are wanted: 1 to 1000."""
     if type(value) is not int or not 1 <= value <= 1000:
         raise InvalidInput(f"A limit is an int from 1 to 1000, not {shown(value)}.")
     return value

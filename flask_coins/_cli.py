@@ -22,7 +22,7 @@ from . import (
     _output,
     _rewards,
 )
-from ._cli_base import as_json_option, coins_cli, currency_option, progress, show
+from ._cli_base import as_json_option, coins_cli, currency_option, progress, show, timezone_option
 from ._commits import committed
 from ._models import MAX_AMOUNT
 from ._state import State, current_state
@@ -255,7 +255,7 @@ def install_command(directory: str | None, head: str | None, check: bool, as_jso
     help="Where the users' coins are, or 'none'. By default a column 'coins' is looked for.",
 )
 @click.option("--user-key", default="id", show_default=True, help="That table's key of users.")
-@click.option("--timezone", default="UTC", show_default=True, help="Zone of times without one.")
+@timezone_option
 @click.option("--keep", is_flag=True, help=f"Keep the old table, as {_old_log.KEPT}.")
 @as_json_option
 def adopt_command(

@@ -37,6 +37,9 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one
 currency_option = click.option(
     "--currency", default="coins", show_default=True, help="Which coins are meant."
 )
+timezone_option = click.option(
+    "--timezone", default="UTC", show_default=True, help="Zone of times without one."
+)
 
 
 def progress(length: int | None, label: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from ._state import current_state
 from .results import BudgetUse, Flows, Place, Stats
 from .windows import WORDS
 
-_FLOWS = ("minted", "burned", "taken_back", "given_back", "transferred")
+_FLOWS = tuple(each.name for each in fields(Flows))
 _WHEN = "A day, all of it, or a moment with its offset."
 
 

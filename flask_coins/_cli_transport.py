@@ -14,7 +14,7 @@ import click
 import sqlalchemy as sa
 
 from . import _checks
-from ._cli_base import as_json_option, coins_cli, progress, show
+from ._cli_base import as_json_option, coins_cli, progress, show, timezone_option
 from ._export import Export, Selection, new_file
 from ._import import STEPS, Imported, import_entries
 from ._import_rows import EXTRAS, Plan, moment
@@ -23,9 +23,6 @@ from ._state import State, current_state
 from .windows import zone_of
 
 _ALIASES = {"user": "user_id"}
-_zone_option = click.option(
-    "--timezone", default="UTC", show_default=True, help="Zone of times without one."
-)
 
 
 @coins_cli.command("import")
@@ -64,7 +61,7 @@ _zone_option = click.option(
 @click.option(
     "--currency", default="coins", show_default=True, help="Of rows that do not say which."
 )
-@_zone_option
+@timezone_option
 @click.option("--dry-run", is_flag=True, help="Do all of it, then undo it.")
 @as_json_option
 def import_command(
@@ -150,7 +147,7 @@ def _lines(result: Imported) -> list[str]:
 @click.option("--currency", help="Only entries in this currency.")
 @click.option("--since", metavar="TIME", help="Only entries from this moment on.")
 @click.option("--until", metavar="TIME", help="Only entries before this moment.")
-@_zone_option
+@timezone_option
 @click.option(
     "--for-spreadsheets", is_flag=True, help="Disarm formulas; such a file cannot be imported."
 )

@@ -31,11 +31,8 @@ from .errors import CoinsError
 _BIND = "coins_bind"
 _RENAME = "rename it by a revision of your own, and run that with 'flask db upgrade REV'."
 CURES = {
+    **dict.fromkeys(OWN_COLUMNS, _RENAME),
     "coin_log": f"move its rows over with 'flask coins adopt', or, if they are no coins, {_RENAME}",
-    "coin_balance": _RENAME,
-    "coin_hold": _RENAME,
-    "coin_budget": _RENAME,
-    "coin_hidden": _RENAME,
 }
 TABLES = (balances, log, holds, budgets, hidden)
 _VERSIONS = ["version_num"]

@@ -42,6 +42,12 @@ def _text(length: int) -> sa.String:
     return sa.String(length).with_variant(binary, "mysql", "mariadb")
 
 
+def _unique(name: str, *columns: str) -> sa.Index:
+    """A unique index of the rows in which the last of ``columns`` is set."""
+    is_set = sa.text(f"{columns[-1]} IS NOT NULL")
+    return sa.Index(conv(name), *columns, unique=True, postgresql_where=is_set, sqlite_where=is_set)
+
+
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """Aware UTC datetimes, also where the database keeps none: UTC goes in, aware UTC comes out."""
 
@@ -113,38 +119,14 @@ class CoinEntry(Base):
     __table_args__ = (
         sa.PrimaryKeyConstraint("id", name=conv("pk_coin_log")),
         sa.CheckConstraint("amount <> 0", name=conv("ck_coin_log_amount")),
-        sa.Index(
-            conv("uq_coin_log_once"),
-            "user_id",
-            "currency",
-            "reason",
-            "subject",
-            "once_key",
-            unique=True,
-            postgresql_where=sa.text("once_key IS NOT NULL"),
-            sqlite_where=sa.text("once_key IS NOT NULL"),
-        ),
-        sa.Index(
-            conv("uq_coin_log_key"),
-            "user_id",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
-            sqlite_where=sa.text("idempotency_key IS NOT NULL"),
-        ),
+        _unique("uq_coin_log_once", "user_id", "currency", "reason", "subject", "once_key"),
+        _unique("uq_coin_log_key", "user_id", "idempotency_key"),
         sa.Index(conv("ix_coin_log_user"), "user_id", "currency", "id"),
         sa.Index(
             conv("ix_coin_log_look"), "user_id", "currency", "reason", "subject", "created_at"
         ),
         sa.Index(conv("ix_coin_log_reverses"), "reverses_id"),
-        sa.Index(
-            conv("uq_coin_log_transfer"),
-            "user_id",
-            "transfer_id",
-            unique=True,
-            postgresql_where=sa.text("transfer_id IS NOT NULL"),
-            sqlite_where=sa.text("transfer_id IS NOT NULL"),
-        ),
+        _unique("uq_coin_log_transfer", "user_id", "transfer_id"),
     )
 
 
@@ -172,14 +154,7 @@ class CoinHold(Base):
     __table_args__ = (
         sa.PrimaryKeyConstraint("id", name=conv("pk_coin_hold")),
         sa.CheckConstraint("amount > 0", name=conv("ck_coin_hold_amount")),
-        sa.Index(
-            conv("uq_coin_hold_key"),
-            "user_id",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
-            sqlite_where=sa.text("idempotency_key IS NOT NULL"),
-        ),
+        _unique("uq_coin_hold_key", "user_id", "idempotency_key"),
         sa.Index(conv("ix_coin_hold_user"), "user_id", "currency", "status"),
         sa.Index(conv("ix_coin_hold_expiry"), "status", "expires_at"),
     )

@@ -274,8 +274,7 @@ class State(Host):
 
     def history(self, user: Any, limit: Any, before: Any, currency: Any = "coins") -> list[Entry]:
         """Entries of ``user``, or of the current user, newest first."""
-        if type(limit) is not int or not 1 <= limit <= 1000:
-            raise InvalidInput(f"A limit is an int from 1 to 1000, not {_checks.shown(limit)}.")
+        limit = _checks.limit(limit)
         if before is not None and (type(before) is not int or not 0 <= before < 2**63):
             raise InvalidInput(f"before is the id of an entry, not {_checks.shown(before)}.")
         currency = _checks.currency(currency)

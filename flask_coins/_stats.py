@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
@@ -12,14 +13,14 @@ from ._state import State
 from ._stats_reads import StatsReader
 from .errors import InvalidInput
 from .results import DayFlows, Flows, Place, Stats
-from .windows import EARLIEST, LATEST, Day, Period
+from .windows import EARLIEST, LATEST, Day, Period, zone_of
 
 _EARNERS = 10
 
 
 def stats(state: State, since: Any, until: Any, currency: Any) -> Stats:
     """All figures of a period and of now."""
-    zone, currency = state.default_zone, _checks.currency(currency)
+    zone, currency = zone_of(state.settings.timezone), _checks.currency(currency)
     start, end = _start(since, "since", zone), _end(until, zone)
     if start and end and end <= start:
         raise InvalidInput(f"until must lie behind since: {since} to {until}.")
@@ -44,8 +45,7 @@ def stats(state: State, since: Any, until: Any, currency: Any) -> Stats:
 
 
 def _total(days: tuple[DayFlows, ...]) -> Flows:
-    names = ("minted", "burned", "taken_back", "given_back", "transferred")
-    return Flows(*(sum(getattr(day, name) for day in days) for name in names))
+    return Flows(*(sum(getattr(day, each.name) for day in days) for each in fields(Flows)))
 
 
 def _earners(state: State, board: Board) -> tuple[Place, ...]:
