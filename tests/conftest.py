@@ -25,6 +25,7 @@ from .apps import Clock, create_app
 from .databases import ENGINES, drop_rows, drop_tables, missing, new_database
 from .movements import Elsewhere, books_faults
 from .races import Racers, spawn
+from .views import Told, listening
 
 OWN_SERVERS = {"private_postgresql", "private_mariadb", "pgbouncer"}
 """Fixtures of ``tests/faults`` that start one."""
@@ -185,6 +186,21 @@ def elsewhere(app: Flask, db: SQLAlchemy) -> Elsewhere:
             return done
 
     return run
+
+
+@pytest.fixture
+def who(coins: Coins) -> dict[str, Any]:
+    """Whose requests these are: ``who["id"]``."""
+    who: dict[str, Any] = {"id": 7}
+    coins.current_user_loader(lambda: who["id"])
+    return who
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """What the signals tell."""
+    with listening() as told:
+        yield told
 
 
 @pytest.fixture

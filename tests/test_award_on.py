@@ -24,7 +24,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_coins import Coins, InvalidInput, award
 
 from .apps import create_app
-from .views import Told, committed, define_note, listening, notes, visit
+from .views import Told, committed, define_note, notes, visit
 
 BONUS = award(5, "bonus")
 PAID = ("ada", 10, "solved", "")
@@ -34,12 +34,6 @@ PAID = ("ada", 10, "solved", "")
 def note(db: SQLAlchemy, coins: Coins) -> Any:
     coins.current_user_loader(lambda: "ada")
     return define_note(db)
-
-
-@pytest.fixture
-def told() -> Iterator[Told]:
-    with listening() as told:
-        yield told
 
 
 @pytest.fixture

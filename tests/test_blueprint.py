@@ -46,14 +46,6 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def who(coins: Coins) -> Who:
-    """Whose requests these are: ``who["id"]``."""
-    who: Who = {"id": 7}
-    coins.current_user_loader(lambda: who["id"])
-    return who
-
-
-@pytest.fixture
 def paid(app: Flask, db: SQLAlchemy, coins: Coins, who: Who, clock: Clock) -> None:
     """Users 7 and 8 with three entries each, by turns."""
     with app.app_context():

@@ -34,7 +34,7 @@ from flask_coins import (
     redirected,
 )
 
-from .views import Told, committed, listening, visit
+from .views import Told, committed, visit
 
 GOAL = award_once(15, "daily_goal", "day", user="ada")
 
@@ -43,12 +43,6 @@ GOAL = award_once(15, "daily_goal", "day", user="ada")
 def database_url(tmp_path: Path) -> str:
     """What a rule decides is the same on every engine: one will do."""
     return f"sqlite:///{tmp_path / 'host.sqlite3'}"
-
-
-@pytest.fixture
-def told() -> Iterator[Told]:
-    with listening() as told:
-        yield told
 
 
 # -- methods ------------------------------------------------------------------------------------

@@ -23,10 +23,8 @@ NAMES = {"1": "Ann", "2": "<b>Bob</b>", "7": "Me"}
 
 
 @pytest.fixture
-def who(coins: Coins) -> dict[str, Any]:
-    """Whose requests these are: ``who["id"]``."""
-    who: dict[str, Any] = {"id": 7}
-    coins.current_user_loader(lambda: who["id"])
+def who(who: dict[str, Any], coins: Coins) -> dict[str, Any]:
+    """Whose requests these are, and some have names."""
     coins.user_names_loader(lambda user_ids: {it: NAMES[it] for it in user_ids if it in NAMES})
     return who
 

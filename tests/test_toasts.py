@@ -24,14 +24,6 @@ Who = dict[str, Any]
 
 
 @pytest.fixture
-def who(coins: Coins) -> Who:
-    """Whose requests these are: ``who["id"]``."""
-    who: Who = {"id": 7}
-    coins.current_user_loader(lambda: who["id"])
-    return who
-
-
-@pytest.fixture
 def make(db: SQLAlchemy, coins: Coins, who: Who) -> Iterator[Callable[..., Flask]]:
     """``make(**config)``: a host in memory with a page that shows toasts."""
     apps: list[Flask] = []

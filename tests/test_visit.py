@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from threading import Barrier
@@ -28,7 +28,7 @@ from flask_coins import (
 from flask_coins.signals import coins_awarded
 
 from .statements import Failing
-from .views import Told, committed, define_note, listening, notes, visit
+from .views import Told, committed, define_note, notes, visit
 
 GOAL = award_once(15, "daily_goal", "day")
 BONUS = award(5, "bonus")
@@ -45,12 +45,6 @@ def note(db: SQLAlchemy, coins: Coins) -> Any:
     """A model of the host's own; its user is always Ada."""
     coins.current_user_loader(lambda: "ada")
     return define_note(db)
-
-
-@pytest.fixture
-def told() -> Iterator[Told]:
-    with listening() as told:
-        yield told
 
 
 @pytest.fixture

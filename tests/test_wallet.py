@@ -36,14 +36,6 @@ Read = Callable[..., str]
 
 
 @pytest.fixture
-def who(coins: Coins) -> dict[str, Any]:
-    """Whose requests these are: ``who["id"]``."""
-    who: dict[str, Any] = {"id": 7}
-    coins.current_user_loader(lambda: who["id"])
-    return who
-
-
-@pytest.fixture
 def app(db: SQLAlchemy, coins: Coins, who: dict[str, Any], tmp_path: Path) -> Iterator[Flask]:
     """On SQLite alone, with a folder for templates."""
     (tmp_path / "templates").mkdir()
