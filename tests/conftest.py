@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
@@ -165,6 +166,32 @@ def ctx(app: Flask, db: SQLAlchemy) -> Iterator[None]:
     with app.app_context():
         yield
         db.session.rollback()
+
+
+@pytest.fixture
+def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> None:
+    """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
+    if engine == "sqlite":
+        db.engine.dispose()
+        sa.event.listen(db.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        sa.event.listen(db.engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+
+
+@pytest.fixture
+def apart(tmp_path: Path, db: SQLAlchemy) -> Iterator[Coins]:
+    """Coins in a database of their own, beside the host's."""
+    app, coins = Flask(__name__), Coins(bind_key="ledger")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'main.sqlite3'}"
+    app.config["SQLALCHEMY_BINDS"] = {"ledger": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
+    app.config["TESTING"] = True
+    db.init_app(app)
+    coins.init_app(app, db)
+    with app.app_context():
+        db.create_all()
+        yield coins
+        db.session.rollback()
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 @pytest.fixture

@@ -534,15 +534,6 @@ def test_a_rollback_takes_hold_capture_and_release_along(
     db.session.commit()
 
 
-@pytest.fixture
-def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> None:
-    """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
-    if engine == "sqlite":
-        db.engine.dispose()
-        sa.event.listen(db.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-        sa.event.listen(db.engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
-
-
 def test_a_savepoint_takes_a_hold_along(
     savepoints: None, ten: None, db: SQLAlchemy, coins: Coins
 ) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -148,23 +147,6 @@ def test_who_is_erased_between_look_and_lock_is_given_nothing_under_the_old_id(
 
 
 # -- another database ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def apart(tmp_path: Path, db: SQLAlchemy) -> Iterator[Coins]:
-    """Coins in a database of their own, beside the host's."""
-    app, coins = Flask(__name__), Coins(bind_key="ledger")
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'main.sqlite3'}"
-    app.config["SQLALCHEMY_BINDS"] = {"ledger": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
-    app.config["TESTING"] = True
-    db.init_app(app)
-    coins.init_app(app, db)
-    with app.app_context():
-        db.create_all()
-        yield coins
-        db.session.rollback()
-        for engine in db.engines.values():
-            engine.dispose()
 
 
 def test_every_movement_reaches_the_database_of_the_coins(apart: Coins, db: SQLAlchemy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -102,23 +102,6 @@ def test_objects_of_the_host_are_not_expired(
 
 
 # -- savepoints ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> None:
-    """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
-    if engine == "sqlite":
-        db.engine.dispose()
-        sa.event.listen(db.engine, "connect", _no_own_begin)
-        sa.event.listen(db.engine, "begin", _begin)
-
-
-def _no_own_begin(connection: Any, record: Any) -> None:
-    connection.isolation_level = None
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
 
 
 def test_a_savepoint_takes_back_what_was_paid_in_it(
@@ -399,45 +382,22 @@ def test_what_was_given_up_needs_no_commit(app: Flask, db: SQLAlchemy, coins: Co
 # -- another database ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def split(tmp_path: Any, db: SQLAlchemy) -> Iterator[tuple[Flask, Coins]]:
-    """A host whose coins live in a database of their own."""
-    app, coins = Flask(__name__), Coins(bind_key="ledger")
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'main.sqlite3'}"
-    app.config["SQLALCHEMY_BINDS"] = {"ledger": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
-    app.config["TESTING"] = True
-    db.init_app(app)
-    coins.init_app(app, db)
-    with app.app_context():
-        db.create_all()
-        yield app, coins
-        db.session.rollback()
-        for engine in db.engines.values():
-            engine.dispose()
-
-
-def test_coins_may_live_in_another_database(
-    note: Any, split: tuple[Flask, Coins], db: SQLAlchemy
-) -> None:
-    _, coins = split
+def test_coins_may_live_in_another_database(note: Any, apart: Coins, db: SQLAlchemy) -> None:
     assert set(sa.inspect(db.engines["ledger"]).get_table_names()) == set(OWN_COLUMNS)
     assert sa.inspect(db.engines[None]).get_table_names() == ["note"]
     db.session.add(note(text="kept"))
-    assert coins.award_once(7, 10, "goal")
+    assert apart.award_once(7, 10, "goal")
     db.session.commit()
-    assert not coins.award_once(7, 10, "goal")
-    assert coins.spend(7, 3, "shop").balance == coins.balance(7) == 7
-    assert [entry.amount for entry in coins.history(7)] == [-3, 10]
-    assert coins.balances([7]) == {"7": 7}
+    assert not apart.award_once(7, 10, "goal")
+    assert apart.spend(7, 3, "shop").balance == apart.balance(7) == 7
+    assert [entry.amount for entry in apart.history(7)] == [-3, 10]
+    assert apart.balances([7]) == {"7": 7}
 
 
-def test_a_rollback_reaches_both_databases(
-    note: Any, split: tuple[Flask, Coins], db: SQLAlchemy
-) -> None:
-    _, coins = split
+def test_a_rollback_reaches_both_databases(note: Any, apart: Coins, db: SQLAlchemy) -> None:
     db.session.add(note(text="gone"))
     db.session.flush()
-    coins.award(7, 10)
+    apart.award(7, 10)
     db.session.rollback()
-    assert coins.balance(7) == 0
+    assert apart.balance(7) == 0
     assert db.session.scalar(sa.select(note.text)) is None

@@ -53,15 +53,6 @@ def connected(ctx: None) -> Iterator[Callable[[Callable[..., None]], None]]:
         signals.coins_awarded.disconnect(receiver)
 
 
-@pytest.fixture
-def savepoints(ctx: None, db: SQLAlchemy, engine: str) -> None:
-    """On SQLite a savepoint needs the transaction to begin where SQLAlchemy says so."""
-    if engine == "sqlite":
-        db.engine.dispose()
-        sa.event.listen(db.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-        sa.event.listen(db.engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
-
-
 def test_a_signal_waits_for_the_commit(heard: Heard, db: SQLAlchemy, coins: Coins) -> None:
     coins.award(7, 10)
     coins.spend(7, 4, "shop")
