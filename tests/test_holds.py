@@ -785,10 +785,6 @@ def hold_with_key(coins: Coins, user: str) -> Receipt:
     return Receipt(Outcome.AWARDED, coins.hold(user, 10, "bet", idempotency_key="k").status)
 
 
-def spend_some(coins: Coins, user: str) -> Receipt:
-    return coins.spend(user, 3, "shop")
-
-
 def capture(coins: Coins, user: str) -> Receipt:
     return coins.capture(int(user.partition("#")[2]))
 
