@@ -21,7 +21,7 @@ from flask_coins import award as award_rule
 from flask_coins._models import budgets, log
 from flask_coins.windows import Between
 
-from .apps import NOON, Clock
+from .apps import APART, NOON, Clock
 from .races import Racers, reconcile
 from .statements import before, statements
 
@@ -504,7 +504,7 @@ def standing(economy: Economy) -> dict[str, Reward]:
 def test_a_reward_stands_as_its_payment_would_be_answered(
     within: Start, limits: list[dict[str, Any]]
 ) -> None:
-    economy = within(*limits, COINS_TIMEZONE="America/New_York")
+    economy = within(*limits, COINS_TIMEZONE="America/New_York", import_name=APART)
     economy.coins.timezone_loader(lambda user_id: "Asia/Tokyo")
     rules = offered(
         economy,
