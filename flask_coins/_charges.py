@@ -143,7 +143,7 @@ class _Charged(Due):
         self.held = self.state.tried(attempt, 1 if at_stake else ATTEMPTS, [self.rule.first_called])
         self.committed = not at_stake
 
-    def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
+    def refuse(self, state: State, outcome: Outcome) -> None:
         """Nothing is charged: there is nobody to tell."""
         self.let_go()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from inspect import isawaitable, iscoroutine, isroutine
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._economy import Economy
-from ._host import utc_now
 from ._loaders import Loaders
 from ._lost import tell_of_lost_entries
 from ._reads import Reading
@@ -56,7 +55,7 @@ class Coins(Moving, Reading, Economy):
         clock: Callable[[], datetime] | None = None,
         bind_key: str | None = None,
     ) -> None:
-        self._clock = utc_now if clock is None else _checks.function(clock, "clock")
+        self._clock = _utc_now if clock is None else _checks.function(clock, "clock")
         self._bind_key = bind_key
         self._loaders = Loaders(sets_user=_wiring.sets_user)
         #: The pages and the JSON API; registered for you unless ``COINS_URL_PREFIX`` is None.
@@ -197,6 +196,10 @@ class Coins(Moving, Reading, Economy):
 
         signal.connect(receive, weak=False)
         return rule
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _database(app: Any, db: Any) -> SQLAlchemy:

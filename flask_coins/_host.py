@@ -19,11 +19,6 @@ from .errors import CoinsError, NoUserError
 from .windows import zone_of
 
 
-def utc_now() -> dt.datetime:
-    """The clock that is used where no other was given."""
-    return dt.datetime.now(dt.timezone.utc)
-
-
 @dataclass(eq=False)
 class Host:
     """An app as far as coins have to ask it, and the database that holds them."""
@@ -34,7 +29,7 @@ class Host:
     loaders: Loaders
     table: sa.Table
     """The log's; its metadata tell which database it is."""
-    clock: Callable[[], dt.datetime] = utc_now
+    clock: Callable[[], dt.datetime]
 
     def __post_init__(self) -> None:
         self.default_zone = zone_of(self.settings.timezone)

@@ -36,9 +36,7 @@ class StatsReader(Reader):
         calendar = sql.stretches(first, last, zone)
         dialect = session.get_bind(clause=self.table).dialect.name
         rows = self._rows(session, sql.by_day(calendar, timed, dialect), params)
-        return tuple(
-            DayFlows(day=date.fromordinal(int(row[0])), **_numbers(row, 1)) for row in rows
-        )
+        return tuple(DayFlows(day=date.fromordinal(int(row[0])), **_numbers(row)) for row in rows)
 
     def reasons(
         self, session: Session, currency: str, period: Period | None
@@ -46,7 +44,7 @@ class StatsReader(Reader):
         """What moved for each reason, as far as they are not too many."""
         params = {**_params(currency, period), "limit": _REASONS}
         rows = self._rows(session, sql.by_reason(period is not None), params)
-        return tuple(ReasonFlows(reason=row[0], **_numbers(row, 1)) for row in rows)
+        return tuple(ReasonFlows(reason=row[0], **_numbers(row)) for row in rows)
 
     def stock(self, session: Session, currency: str) -> tuple[int, int, int, Concentration | None]:
         """The coins in circulation, those held, how many have some, and how they are spread."""
@@ -71,9 +69,9 @@ class StatsReader(Reader):
         return tuple(_use_of(cap, minted.get(row_of(cap)[1:], 0)) for cap in caps)
 
 
-def _numbers(row: Any, start: int) -> dict[str, int]:
-    """The columns from ``start`` on, by name; sums are decimals on some engines."""
-    return {name: int(value) for name, value in list(row._mapping.items())[start:]}
+def _numbers(row: Any) -> dict[str, int]:
+    """The columns behind the first, by name; sums are decimals on some engines."""
+    return {name: int(value) for name, value in list(row._mapping.items())[1:]}
 
 
 def _use_of(cap: Cap, minted: int) -> BudgetUse:

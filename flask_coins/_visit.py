@@ -215,9 +215,9 @@ class Due:
     def let_go(self) -> None:
         """Give back what was set aside before the view; an award sets nothing aside."""
 
-    def refuse(self, state: State, outcome: Outcome, user_id: str | None = None) -> None:
+    def refuse(self, state: State, outcome: Outcome) -> None:
         """Tell that nothing was paid, and why."""
-        state.tell(self.rule.receipt(outcome), user_id)
+        state.tell(self.rule.receipt(outcome), None)
 
 
 def _has_no_body(value: Any) -> bool:
