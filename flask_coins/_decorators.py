@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, NoReturn
@@ -188,7 +189,7 @@ class Rule(ViewRule):
 def award_once(
     amount: int | Callable[[Any], int],
     reason: str,
-    window: Any = "day",
+    window: str | timedelta | Window = "day",
     *more: NoReturn,
     subject: Any = None,
     limit: int = 1,
