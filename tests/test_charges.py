@@ -323,6 +323,15 @@ def test_price_subject_and_user_come_from_the_views_arguments(
     assert committed(app) == [START, ("ada", -20, "shop", "hat")]
 
 
+def test_a_view_may_cost_another_currency(app: Flask, db: SQLAlchemy, coins: Coins) -> None:
+    with app.app_context():
+        coins.award("ada", 5, currency="gems")
+        db.session.commit()
+    told = visit(app, charge(3, "skin", currency="gems")).headers["Coins-Awarded"]
+    assert told == "skin;amount=-3;balance=2;currency=gems;outcome=spent"
+    assert available(app, coins) == 50
+
+
 def test_nobody_is_told_to_log_in(app: Flask, coins: Coins) -> None:
     coins.current_user_loader(lambda: None)
     ran = []
