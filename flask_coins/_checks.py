@@ -169,6 +169,17 @@ def _user_id(user: Any) -> str:
     return text(plain, "A user id", 64)
 
 
+def is_packed(kind: Any) -> bool:
+    """Whether SQLAlchemy keeps a UUID in such a column, where the database has no type for it."""
+    return isinstance(kind, sa.CHAR) and kind.length == 32
+
+
+def unpacked(value: Any) -> Any:
+    """A UUID from such a column as the text that an app uses; any other value as it is."""
+    packed = isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value)
+    return str(UUID(value)) if packed else value
+
+
 def user_ids(users: Any) -> list[str]:
     """The ids of several users; a text is one user, not a list of its characters."""
     if isinstance(users, str | bytes) or not isinstance(users, Iterable):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator
 from itertools import chain
@@ -15,6 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from ._checks import is_packed, unpacked
 from ._extras import cure
 from ._import_rows import EXPORTED, strict_json
 from ._statements import MYSQL_FAMILY
@@ -164,7 +164,7 @@ class Database(Source):
         self.columns = list(types)
         if set(EXPORTED) <= set(types) and _place(self.engine) == _place(target):
             raise CoinsError(f"{table} there is the log of this very app.")
-        self.packed = [n for n, kind in enumerate(types.values()) if _is_packed(kind)]
+        self.packed = [n for n, kind in enumerate(types.values()) if is_packed(kind)]
         is_json = isinstance(types.get("details"), sa.JSON)
         self.json_texts = not (is_json and self.engine.dialect.name == "postgresql")
         # Without types: what the driver gives is what is checked.
@@ -190,7 +190,7 @@ class Database(Source):
     def _row(self, values: Any) -> list[Any]:
         row = [str(it) if isinstance(it, UUID) else it for it in values]
         for n in self.packed:
-            row[n] = _unpacked(row[n])
+            row[n] = unpacked(row[n])
         return row
 
     def close(self) -> None:
@@ -258,13 +258,3 @@ def _place(engine: sa.Engine) -> tuple[Any, ...]:
     with engine.connect() as connection:
         found = connection.exec_driver_sql(_PLACE[connection.dialect.name]).one()
     return connection.dialect.name in MYSQL_FAMILY, *found
-
-
-def _is_packed(kind: Any) -> bool:
-    """Whether SQLAlchemy keeps a UUID in such a column, where the database has no type for it."""
-    return isinstance(kind, sa.CHAR) and kind.length == 32
-
-
-def _unpacked(value: Any) -> Any:
-    packed = isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value)
-    return str(UUID(value)) if packed else value

@@ -275,16 +275,13 @@ class OldLog:
         )
 
     def _user_id(self, value: Any, table: str) -> str:
-        """The text that the app will use: SQLAlchemy keeps a UUID as CHAR(32) where it must."""
+        """The text that the app will use."""
         if not isinstance(value, int | str | UUID):
             raise InvalidInput(
                 f"a user id is an integer, text or UUID, not {_checks.shown(value)}."
             )
-        kind = self.id_types[table]
-        packed = isinstance(kind, sa.CHAR) and kind.length == 32
-        if packed and isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value):
-            return str(UUID(value))
-        return _checks.user_id(value)
+        packed = _checks.is_packed(self.id_types[table])
+        return _checks.user_id(_checks.unpacked(value) if packed else value)
 
 
 def _select(table: str, *names: str) -> sa.Select[Any]:
