@@ -174,7 +174,7 @@ def _revision_faults(state: State) -> list[str]:
 
 _LOOKS: tuple[tuple[str, str, Callable[[State], list[str]]], ...] = (
     ("settings", "Every COINS_ setting is known.", _settings_faults),
-    ("rules", "Every rule stands below its route.", _wiring.unreached_rules),
+    ("rules", "Every rule stands below its route.", _wiring.idle_rules),
     ("routes", "The routes under COINS_URL_PREFIX are ours alone.", _wiring.overlapping_routes),
     ("user", "The current user can be told.", _wiring.unknown_user),
     ("tables", "Every table is there, with its columns, indexes and checks.", _table_faults),

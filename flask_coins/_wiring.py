@@ -28,8 +28,7 @@ _states: WeakSet[State] = WeakSet()
 
 def faults(state: State) -> list[str]:
     """One sentence for each fault in how ``state.app`` is wired, with what to do."""
-    rules = [*unreached_rules(state), *unread_rules(state)]
-    return [*rules, *unknown_user(state), *overlapping_routes(state)]
+    return [*idle_rules(state), *unknown_user(state), *overlapping_routes(state)]
 
 
 def warn_once(state: State) -> Callable[[], None]:
@@ -48,6 +47,11 @@ def warn_once(state: State) -> Callable[[], None]:
 
 
 # -- rules ----------------------------------------------------------------------------------------
+
+
+def idle_rules(state: State) -> list[str]:
+    """Rules that do nothing: they are never run, or by no request that counts."""
+    return [*unreached_rules(state), *unread_rules(state)]
 
 
 def unreached_rules(state: State) -> list[str]:
@@ -80,7 +84,7 @@ def unread_rules(state: State) -> list[str]:
         if "GET" in methods:
             writes = not WRITING.isdisjoint(methods)
             writing[route.endpoint] = writing.get(route.endpoint, True) and writes
-    return [
+    found = [
         f"{_where(layer)}: the rule for {layer.__coins_rule__.reason!r} never counts, for its"
         " route writes too: say methods=['GET'] if a GET is to."
         for endpoint, view in state.app.view_functions.items()
@@ -88,6 +92,7 @@ def unread_rules(state: State) -> list[str]:
         for layer in layers(getattr(getattr(view, "view_class", None), "get", None))
         if hasattr(layer, "__coins_rule__") and layer.__coins_rule__.methods is None
     ]
+    return [*dict.fromkeys(found)]  # a decorator above it looks like the rule itself
 
 
 def _plain_endpoints(chains: dict[str, list[Any]], function: Any) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import Result
 from flask import Flask, g
+from flask.views import MethodView
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -373,6 +374,21 @@ def test_doctor_finds_a_rule_above_its_route(run: Run, app: Flask) -> None:
     (fault,) = faults(run("doctor", "--json"))["rules"]
     assert "'never_paid' never runs" in fault
     assert "FAULT  rules" in run("doctor").stdout
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_finds_a_rule_on_a_get_that_never_counts(run: Run, app: Flask) -> None:
+    class Look(MethodView):
+        @award_once(15, "never_paid", "day")
+        def get(self) -> str:
+            return "seen"
+
+        def post(self) -> str:
+            return "done"
+
+    app.add_url_rule("/look", view_func=Look.as_view("look"))
+    (fault,) = faults(run("doctor", "--json"))["rules"]
+    assert "'never_paid' never counts" in fault
 
 
 @pytest.mark.usefixtures("healthy")

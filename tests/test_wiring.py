@@ -183,6 +183,8 @@ class Look(MethodView):
 
 
 class LookAndDo(Look):
+    get = _between(Look.get)
+
     def post(self) -> str:
         return "done"
 
