@@ -10,7 +10,7 @@ from . import _checks, _leaderboard
 from ._budgets import APP, Cap
 from ._leaderboard_reads import Board, BoardReader
 from ._state import State
-from ._stats_reads import StatsReader
+from ._stats_reads import Activity, StatsReader
 from .errors import InvalidInput
 from .results import DayFlows, Flows, Place, Stats
 from .windows import EARLIEST, LATEST, Day, Period, zone_of
@@ -42,6 +42,20 @@ def stats(state: State, since: Any, until: Any, currency: Any) -> Stats:
         concentration=concentration,
         budgets=reader.budgets(session, currency, _caps(state, currency, zone)),
     )
+
+
+def compared(
+    state: State, since: date, days: int, currency: str
+) -> tuple[Activity, Activity, datetime]:
+    """What moved in as many ``days`` before, what has since, and up to when the earlier ones count.
+
+    That is the time of day that it is now: a day that has begun is compared with as much of one.
+    """
+    zone = zone_of(state.settings.timezone)
+    start, first = Day().start(since, zone), Day().start(since - timedelta(days=days), zone)
+    until = min(first + (state.now() - start), start)
+    reader, before = StatsReader(state.table), Period(first, until, None)
+    return *reader.compared(state.session, currency, before, start), until
 
 
 def _total(days: tuple[DayFlows, ...]) -> Flows:

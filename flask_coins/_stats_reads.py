@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, tzinfo
-from typing import Any
+from datetime import date, datetime, tzinfo
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,15 @@ def _params(currency: str, period: Period | None) -> dict[str, Any]:
     return {"of_currency": currency, **bounds}
 
 
+class Activity(NamedTuple):
+    """What moved in a stretch of time, transfers and reversals left out."""
+
+    minted: int = 0
+    burned: int = 0
+    users: int = 0
+    """How many were paid or have spent."""
+
+
 class StatsReader(Reader):
     """What moved, and what is there."""
 
@@ -37,6 +46,15 @@ class StatsReader(Reader):
         dialect = session.get_bind(clause=self.table).dialect.name
         rows = self._rows(session, sql.by_day(calendar, timed, dialect), params)
         return tuple(DayFlows(day=date.fromordinal(int(row[0])), **_numbers(row)) for row in rows)
+
+    def compared(
+        self, session: Session, currency: str, before: Period, since: datetime
+    ) -> tuple[Activity, Activity]:
+        """What moved in a period, and what has moved from ``since`` on, which lies behind it."""
+        bounds = {"start": before.start, "until": before.end, "end": since}
+        rows = self._rows(session, sql.COMPARED, {"of_currency": currency, **bounds})
+        found = {int(row[0]): Activity(*map(int, row[1:])) for row in rows}
+        return found.get(0, Activity()), found.get(1, Activity())
 
     def reasons(
         self, session: Session, currency: str, period: Period | None

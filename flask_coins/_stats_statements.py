@@ -115,6 +115,24 @@ def ends(timed: bool) -> sa.Select[Any]:
     return sa.select(sa.func.min(moment), sa.func.max(moment)).where(*_within(timed))
 
 
+def _compared() -> sa.Select[Any]:
+    moment = log.c.created_at
+    until = sa.bindparam("until", type_=moment.type)
+    kinds = [_amount(kind).label(kind) for kind in ("minted", "burned")]
+    within = [moment >= _START, sa.or_(moment < until, moment >= _END)]
+    is_later = sa.case((moment >= _END, 1), else_=_NOTHING).label("is_later")
+    rows = sa.select(is_later, log.c.user_id, *kinds).where(*same(log, "currency"), *within)
+    moved = rows.subquery()
+    user = sa.case((moved.c.minted + moved.c.burned > 0, moved.c.user_id))
+    totals = (sa.func.sum(moved.c.minted), sa.func.sum(moved.c.burned))
+    users = sa.func.count(sa.distinct(user))
+    return sa.select(moved.c.is_later, *totals, users).group_by(moved.c.is_later)
+
+
+COMPARED = _compared()
+"""What was minted and burned by how many users from ``start`` to ``until``, and from ``end`` on."""
+
+
 # -- by reason, and as it stands ----------------------------------------------------------------------
 
 

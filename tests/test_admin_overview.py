@@ -116,3 +116,47 @@ def test_more_than_is_expected_is_told_of_and_not_refused(
 def test_an_expectation_is_a_number_of_coins(db: SQLAlchemy, coins: Coins, wrong: Any) -> None:
     with pytest.raises(CoinsError, match="COINS_EXPECTED_PER_DAY must be a dict of reasons"):
         Office(db, coins, COINS_EXPECTED_PER_DAY=wrong)
+
+
+# -- compared -------------------------------------------------------------------------------------
+
+
+def compared(office: Office, **query: str) -> str:
+    """What the page says of this period and the one before."""
+    said = words(office.get("", **query))
+    return said[said.index("Compared with") : said.index("By reason")]
+
+
+def test_a_period_is_compared_with_as_much_of_the_one_before(office: Office, clock: Clock) -> None:
+    office.move("award", 6, 1000, "long_ago")
+    clock.forward(days=1, hours=-12)  # the first moment of the seven days before
+    office.move("award", 7, 500, "quest")
+    office.move("award", 8, 300, "quest")
+    clock.forward(days=7, hours=-1)
+    office.move("award", 9, 7000, "too_late_in_the_day")
+    clock.forward(hours=1)  # the first moment of these seven days
+    office.move("award", 7, 1000, "quest")
+    office.move("spend", 7, 40, "hint")
+    office.move("award", 7, 9, "found", currency="gems")
+    clock.forward(days=6, hours=12)
+    office.move("award", 7, 100, "quest")
+    said = compared(office, days="7")
+    assert "before counts up to 29 November 2026, 12:00." in said
+    assert "Minted 1,100 800 +300 (+38%)" in said
+    assert "Burned 40 0 +40" in said
+    assert "Active users 1 2 −1 (−50%)" in said
+
+
+def test_who_only_sends_or_is_taken_back_from_is_not_active(office: Office, clock: Clock) -> None:
+    entry = office.move("award", 7, 100, "quest").entry
+    clock.forward(days=1, hours=1)
+    office.move("transfer", 7, 8, 25)
+    office.move("reverse", entry, amount=10)
+    said = compared(office, days="1")
+    assert "Compared with the day before" in said
+    assert "Minted 0 100 −100 (−100%)" in said
+    assert "Active users 0 1 −1 (−100%)" in said
+
+
+def test_a_quiet_economy_has_nothing_to_compare(office: Office) -> None:
+    assert "Minted 0 0 0 Burned 0 0 0 Active users 0 0 0" in compared(office)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,8 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import CoinEntry, Coins, Flows, InvalidInput, ReasonFlows
 from flask_coins._models import log
+from flask_coins._state import current_state
+from flask_coins._stats import compared
 from flask_coins.windows import Day
 
 from .apps import NOON, Clock, create_app
@@ -64,6 +66,31 @@ def told(it: Flows) -> dict[str, int]:
 
 
 # -- against plain Python -------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("ctx")
+def test_two_periods_are_compared_by_what_the_log_says(
+    db: SQLAlchemy, coins: Coins, clock: Clock
+) -> None:
+    live(db, coins, clock)
+    today = clock.now.date()
+    found = entries(db)
+    for days in (1, 3, 9):
+        since = today - timedelta(days=days - 1)
+        start = datetime.combine(since, time(), timezone.utc)
+        first = start - timedelta(days=days)
+        with statements(db.engine) as sent:
+            *told, until = compared(current_state(), since, days, "coins")
+        assert (until, len(sent)) == (first + (clock.now - start), 1)
+        later = clock.now + timedelta(days=1)
+        some = [filter(within(low, high), found) for low, high in ((first, until), (start, later))]
+        assert told == [activity(each) for each in some]
+
+
+def activity(found: Iterable[CoinEntry]) -> tuple[int, int, int]:
+    moved = [it for it in found if it.currency == "coins" and kind(it) in ("minted", "burned")]
+    sums = flows(moved)
+    return sums["minted"], sums["burned"], len({it.user_id for it in moved})
 
 
 @pytest.mark.usefixtures("ctx")

@@ -48,9 +48,14 @@ def overview(desk: Desk) -> ResponseReturnValue:
     today = desk.state.now().astimezone(desk.zone).date()
     since = today - timedelta(days=days - 1)
     stats = _stats.stats(desk.state, since, None, currency)
+    before, now, until = _stats.compared(desk.state, since, days, currency)
     return desk.page(
         "overview",
         stats=stats,
+        before=before,
+        now=now,
+        until=until,
+        change=_change,
         since=since,
         today=today,
         days=days,
@@ -92,6 +97,13 @@ def _by_expectation(desk: Desk, today: date, currency: str) -> list[Alert]:
 
 def _when(window: str) -> str:
     return _words.text(_WHEN.get(window, window))
+
+
+def _change(now: int, before: int) -> str:
+    """``+300 (+38%)``, or only ``+300`` where there was nothing before."""
+    sign = "+" if now > before else "−" if now < before else ""
+    told = sign + _words.amount(abs(now - before))
+    return f"{told} ({sign}{_percent(abs(now - before) / before)})" if before else told
 
 
 def _percent(part: float) -> str:
