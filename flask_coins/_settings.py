@@ -26,7 +26,8 @@ class Settings:
     """What an app has set; each field is the key ``COINS_<FIELD>`` in upper case."""
 
     timezone: str = "UTC"
-    """IANA zone of users for whom ``timezone_loader`` has none, and of budgets."""
+    """IANA zone of users for whom ``timezone_loader`` has none, and of budgets, leaderboards and
+    figures."""
     xp_per_coin: int = 10
     """XP that are worth one coin in ``award_xp``."""
     cache_seconds: float = 60

@@ -53,7 +53,7 @@ class CoinsRetry(CoinsError):
 
 
 class InsufficientCoins(CoinsError, HTTPException):
-    """The balance is smaller than the amount. Nothing was written.
+    """The balance, without what holds keep, is smaller than the amount. Nothing was written.
 
     Also an HTTP error: left alone in a view, it answers 402 Payment Required.
     """
@@ -61,7 +61,7 @@ class InsufficientCoins(CoinsError, HTTPException):
     code = 402
 
     def __init__(self, balance: int = 0, amount: int = 0, currency: str = "coins") -> None:
-        #: What is there, in units of ``currency``.
+        #: What can be spent, in units of ``currency``.
         self.balance = balance
         #: What was asked for.
         self.amount = amount
