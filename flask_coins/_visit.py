@@ -141,7 +141,7 @@ class Due:
             first.open += 1
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """The view has returned its value, or raised."""
         if error is None:
             self.end()
