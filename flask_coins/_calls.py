@@ -10,7 +10,7 @@ from . import _checks, _forget, _moves
 from ._forget import Forgotten
 from ._state import current_state
 from .errors import InvalidAmount
-from .results import Hold, Receipt
+from .results import Hold, Outcome, Receipt
 from .windows import Window, parse
 
 _MISSING: Any = object()
@@ -105,7 +105,9 @@ class Moving:
             currency=currency,
             details=details,
         )
-        return state.award(movement) if coins else state.nothing_due(movement)
+        if coins:
+            return state.award(movement)
+        return state.answered(movement.receipt(Outcome.NOTHING_DUE), movement.user_id)
 
     def spend(
         self,

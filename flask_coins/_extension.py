@@ -18,7 +18,7 @@ from ._charges import release_late
 from ._cli import coins_cli
 from ._decorators import Rule, award_once
 from ._economy import Economy
-from ._loaders import Loaders
+from ._host import Loaders
 from ._lost import tell_of_lost_entries
 from ._reads import Reading
 from ._state import State

@@ -113,10 +113,6 @@ class State(Host):
         about = ("award_once", movement.reason, movement.currency)
         return self.answered(self.repeated(attempt, *about, window), movement.user_id)
 
-    def nothing_due(self, movement: Movement) -> Receipt:
-        """The answer where what is due is worth less than a coin."""
-        return self.answered(movement.receipt(Outcome.NOTHING_DUE), movement.user_id)
-
     def spend(self, movement: Movement) -> Receipt:
         """Take coins."""
         about = ("spend", movement.reason, movement.currency)
