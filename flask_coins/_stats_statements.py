@@ -119,8 +119,8 @@ def _compared() -> sa.Select[Any]:
     moment = log.c.created_at
     until = sa.bindparam("until", type_=moment.type)
     kinds = [_amount(kind).label(kind) for kind in ("minted", "burned")]
-    within = [moment >= _START, sa.or_(moment < until, moment >= _END)]
-    is_later = sa.case((moment >= _END, 1), else_=_NOTHING).label("is_later")
+    within = [moment >= START, sa.or_(moment < until, moment >= _END)]
+    is_later = sa.case((moment >= _END, 1), else_=ZERO).label("is_later")
     rows = sa.select(is_later, log.c.user_id, *kinds).where(*same(log, "currency"), *within)
     moved = rows.subquery()
     user = sa.case((moved.c.minted + moved.c.burned > 0, moved.c.user_id))
