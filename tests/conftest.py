@@ -28,31 +28,17 @@ from .movements import Elsewhere, books_faults
 from .races import Racers, spawn
 from .views import Told, listening
 
-OWN_SERVERS = {"private_postgresql", "private_mariadb", "pgbouncer"}
-"""Fixtures of ``tests/faults`` that start one."""
-
 
 def pytest_configure() -> None:
     if unset := missing():
         raise pytest.UsageError(f"COINS_TEST_REQUIRE_ENGINES=1, but not set: {', '.join(unset)}")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark races, and keep together what shares processes or servers of its own."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark races: the tests that ask for processes."""
     for item in items:
-        params = getattr(item, "callspec", None)
-        named = dict(params.params) if params else {}
-        fixtures = {*getattr(item, "fixturenames", ()), *filter(_is_text, named.values())}
-        group = "own servers" if fixtures & OWN_SERVERS else None
-        if "racers" in fixtures:
+        if "racers" in getattr(item, "fixturenames", ()):
             item.add_marker("races")
-            group = group or f"races on {named.get('engine')}"
-        if group and config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 @pytest.fixture(autouse=True)

@@ -659,6 +659,7 @@ class Chance:
         assert got == wanted, row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "start"), [(1, "2026-10-20T00:00"), (2, "2011-12-20T00:00"), (3, "2026-03-01T00:00")]
 )

@@ -120,6 +120,7 @@ class Plain:
         return Streak(len(run), longest, today in self.paid, left, frozen, ends_at)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, database=None)
 @given(case=cases())
 def test_a_streak_is_what_a_plain_count_makes_it(case: Case) -> None:

@@ -400,6 +400,7 @@ def test_no_label_of_any_zone_is_called_impossible(window: Window) -> None:
                     assert possible[0] <= at < possible[1], (zone, at, period)
 
 
+@pytest.mark.slow
 def test_the_offsets_are_those_of_the_zones() -> None:
     year = STANDARD_TIME
     offsets = set()

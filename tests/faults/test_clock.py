@@ -62,6 +62,7 @@ class Unsteady(Chance):
         self.life.clock.forward(hours=hours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_chance_calls_under_an_unsteady_clock_agree_with_an_oracle(
     life: Life, seed: int, monkeypatch: pytest.MonkeyPatch
