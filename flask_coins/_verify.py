@@ -40,6 +40,8 @@ class Fault(NamedTuple):
     what: str
     kind: str
     """``balance``, ``held``, ``chain``, ``window``, ``entry``, ``reversal``, ``transfer``, ``hold``."""
+    id: int | None = None
+    """The entry's or the hold's; None of a balance row."""
 
 
 class Since(NamedTuple):
@@ -173,7 +175,9 @@ def _broken(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
         for entry, user_id, currency in connection.execute(sql.owners(Some(scope, tuple(some)))):
             _, before, amount, after = links[entry]
             what = "is below zero" if before + amount == after else f"is not {after}"
-            yield Fault(user_id, currency, f"entry {entry}: {before} {amount:+d} {what}", "chain")
+            yield Fault(
+                user_id, currency, f"entry {entry}: {before} {amount:+} {what}", "chain", entry
+            )
 
 
 @contextmanager
@@ -201,8 +205,8 @@ def account(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
 def account_faults(row: Any) -> Iterator[Fault]:
     """What a row of ``accounts()`` says against a balance row."""
     user_id, currency = row["user_id"], row["currency"]
-    has = {name: int(row[name] or 0) for name in FIGURES}
-    log_has = {name: int(row.get(f"log_{name}", has[name]) or 0) for name in FIGURES}
+    has = {name: _number(row[name]) for name in FIGURES}
+    log_has = {name: _number(row.get(f"log_{name}", has[name])) for name in FIGURES}
     log_has.setdefault("balance", 0)
     if "log_earned" not in row:  # of the newest entry alone: their difference must do
         log_has["earned"] = log_has["balance"] + has["spent"]
@@ -215,7 +219,13 @@ def account_faults(row: Any) -> Iterator[Fault]:
         yield Fault(user_id, currency, what, "held")
 
 
-def _figures(of: dict[str, int]) -> str:
+def _number(value: Any) -> Any:
+    """A sum as an int; SQLite keeps fractions too, and those are not cut off."""
+    value = value or 0
+    return int(value) if value == int(value) else value
+
+
+def _figures(of: dict[str, Any]) -> str:
     return f"{of['balance']} (earned {of['earned']}, spent {of['spent']})"
 
 
@@ -223,9 +233,9 @@ def _told(
     connection: sa.Connection, statement: sa.Select[Any], kind: str, of: str = "entry {id} "
 ) -> Iterator[Fault]:
     for row in connection.execute(statement).mappings():
-        values = {**row, "total": int(row.get("total") or 0)}
+        values = {**row, "total": _number(row.get("total"))}
         what = (of + row["wrong"]).format(**values)
-        yield Fault(row["user_id"], row["currency"], what, kind)
+        yield Fault(row["user_id"], row["currency"], what, kind, row["id"])
 
 
 def _misnamed(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
@@ -237,12 +247,12 @@ def _misnamed(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
             if not _possible(name, at):
                 why = f"at {at}: no zone had that then" if span(name) else "no window is called so"
                 what = f"entry {entry} claims {name!r}, {why}"
-                yield Fault(user_id, currency, what, "window")
+                yield Fault(user_id, currency, what, "window", entry)
     if any("#" in name for name, *_ in census):
         for row in connection.execute(sql.gaps(scope, connection.dialect.name)):
             if span(row.once_key):
                 what = f"entry {row.id} claims {row.once_key!r}, and a slot before it is free"
-                yield Fault(row.user_id, row.currency, what, "window")
+                yield Fault(row.user_id, row.currency, what, "window", row.id)
 
 
 def _possible(once_key: str, *moments: datetime) -> bool:

@@ -89,13 +89,12 @@ def gaps(scope: Scope, dialect: str) -> sa.Select[Any]:
 
 def odd_ones(late: datetime | None) -> Wrongs:
     """What an entry shows to be wrong by itself; it should not have been made after ``late``."""
-    empty = sa.or_(log.c.reason == "", log.c.currency == "", log.c.user_id == "")
     pays = sa.and_(log.c.amount > 0, log.c.reverses_id.is_(None), log.c.counterparty.is_(None))
     future = [] if late is None else [(log.c.created_at > late, "is of the future: {created_at}")]
     linked, apart = log.c.transfer_id.is_not(None), log.c.counterparty.is_(None)
     return [
         *future,
-        (empty, "has no user, currency or reason"),
+        (_is_empty(log), "has no user, currency or reason"),
         (
             sa.and_(log.c.once_key.is_not(None), sa.not_(pays)),
             "claims the window {once_key!r}, and is no payment",
@@ -145,8 +144,8 @@ def reversals(scope: Scope) -> sa.Select[Any]:
         (first.c.currency != mine.c.currency, of + "which is in another currency"),
         (first.c.reverses_id.is_not(None), of + "which is itself a reversal"),
         (first.c.id >= mine.c.id, of + "which came later"),
-        (_same_sign(first.c.amount, mine.c.amount), of + "and has the same sign: {amount:+d}"),
-        (sa.func.abs(total) > sa.func.abs(first.c.amount), of + "{whole:+d}: in all {total:+d}"),
+        (_same_sign(first.c.amount, mine.c.amount), of + "and has the same sign: {amount:+}"),
+        (sa.func.abs(total) > sa.func.abs(first.c.amount), of + "{whole:+}: in all {total:+}"),
         (other_side, of + "and not with the same other user"),
     ]
     return _wrong(found, wrongs)
@@ -163,31 +162,39 @@ def legs(scope: Scope) -> sa.Select[Any]:
         .outerjoin(undone, both(undone, user_id=sent.c.user_id, id=sent.c.reverses_id))
         .where(scope.entries(mine), mine.c.counterparty.is_not(None))
     )
-    receives = mine.c.transfer_id.is_not(None)
+    wrongs = _ill_sent(mine, received) + _ill_received(mine, sent, undone)
+    return _wrong(found, wrongs)
+
+
+def _ill_sent(mine: Any, received: Any) -> Wrongs:
+    lost = sa.and_(mine.c.transfer_id.is_(None), received.c.id.is_(None))
+    return [(lost, "was sent to {counterparty!r}, who never received it")]
+
+
+def _ill_received(mine: Any, sent: Any, undone: Any) -> Wrongs:
     half = sa.case((mine.c.reverses_id.is_(None), 0), else_=1) != sa.case(
         (sent.c.reverses_id.is_(None), 0), else_=1
     )
     apart = sa.or_(half, sa.func.coalesce(undone.c.transfer_id, 0) != mine.c.reverses_id)
     of = "receives the transfer {transfer_id} of {counterparty!r}, "
     wrongs: Wrongs = [
+        (sent.c.id.is_(None), of + "who never sent it"),
+        (sent.c.transfer_id.is_not(None), of + "which is itself received"),
         (
-            sa.and_(sa.not_(receives), received.c.id.is_(None)),
-            "was sent to {counterparty!r}, who never received it",
+            sa.func.coalesce(sent.c.counterparty, "") != mine.c.user_id,
+            of + "who sent it to another",
         ),
-        (sa.and_(receives, sent.c.id.is_(None)), of + "who never sent it"),
-        (sa.and_(receives, sent.c.transfer_id.is_not(None)), of + "which is itself received"),
-        (sa.and_(receives, sent.c.counterparty != mine.c.user_id), of + "who sent it to another"),
         (
-            sa.and_(
-                receives,
-                sa.or_(sent.c.amount != -mine.c.amount, sent.c.currency != mine.c.currency),
-            ),
+            sa.or_(sent.c.amount != -mine.c.amount, _other(sent, mine, "currency")),
             of + "who sent something else than {amount} {currency}",
         ),
-        (sa.and_(receives, sent.c.id >= mine.c.id), of + "who sent it later"),
-        (sa.and_(receives, apart), of + "and only one side reverses another transfer"),
+        (_other(sent, mine, "reason"), of + "who sent it for another reason"),
+        (_other(sent, mine, "created_at"), of + "who sent it at another time"),
+        (sent.c.id >= mine.c.id, of + "who sent it later"),
+        (apart, of + "and only one side reverses another transfer"),
     ]
-    return _wrong(found, wrongs)
+    receives = mine.c.transfer_id.is_not(None)
+    return [(sa.and_(receives, condition), what) for condition, what in wrongs]
 
 
 def ill_holds(scope: Scope) -> sa.Select[Any]:
@@ -198,36 +205,49 @@ def ill_holds(scope: Scope) -> sa.Select[Any]:
     found = sa.select(*mine.c, entry.c.amount.label("taken")).outerjoin_from(
         mine, entry, both(entry, user_id=mine.c.user_id, id=mine.c.entry_id)
     )
+    return _wrong(found, _ill_by_itself(mine) + _ill_captured(mine, entry))
+
+
+def _ill_by_itself(mine: Any) -> Wrongs:
     captured, closed = mine.c.status == "captured", mine.c.closed_at.is_not(None)
+    expired = mine.c.status == "expired"
+    return [
+        (_is_empty(mine), "has no user, currency or reason"),
+        (mine.c.status.not_in(STATUSES), "has the status {status!r}"),
+        (mine.c.expires_at <= mine.c.created_at, "expired at {expires_at}, before it was made"),
+        (sa.and_(mine.c.status == "open", closed), "is open, and was closed at {closed_at}"),
+        (sa.and_(mine.c.status != "open", sa.not_(closed)), "is {status}, and was never closed"),
+        (sa.and_(sa.not_(captured), mine.c.entry_id.is_not(None)), "is {status}, with an entry"),
+        (
+            sa.and_(expired, mine.c.expires_at.is_(None)),
+            "has expired, and was to last for ever",
+        ),
+        (
+            sa.and_(expired, mine.c.closed_at != mine.c.expires_at),
+            "was closed at {closed_at}, and expired at {expires_at}",
+        ),
+    ]
+
+
+def _ill_captured(mine: Any, entry: Any) -> Wrongs:
     by = "was captured by entry {entry_id}, "
-    other_thing = sa.or_(
-        *(entry.c[name] != mine.c[name] for name in ("currency", "reason", "subject"))
-    )
     no_spend = sa.or_(
         entry.c.amount > 0,
         entry.c.reverses_id.is_not(None),
         entry.c.counterparty.is_not(None),
     )
     wrongs: Wrongs = [
-        (mine.c.status.not_in(STATUSES), "has the status {status!r}"),
-        (sa.and_(mine.c.status == "open", closed), "is open, and was closed at {closed_at}"),
-        (sa.and_(mine.c.status != "open", sa.not_(closed)), "is {status}, and was never closed"),
-        (sa.and_(sa.not_(captured), mine.c.entry_id.is_not(None)), "is {status}, with an entry"),
-        (
-            sa.and_(mine.c.status == "expired", mine.c.expires_at.is_(None)),
-            "has expired, and was to last for ever",
-        ),
-        (sa.and_(captured, mine.c.entry_id.is_(None)), "was captured by no entry"),
-        (sa.and_(captured, entry.c.id.is_(None)), by + "which this user does not have"),
-        (sa.and_(captured, mine.c.sharing > 1), by + "as another hold was"),
-        (sa.and_(captured, no_spend), by + "which is no spend"),
-        (sa.and_(captured, other_thing), by + "which is for something else"),
-        (
-            sa.and_(captured, -entry.c.amount > mine.c.amount),
-            by + "which takes {taken:+d} of {amount}",
-        ),
+        (mine.c.closed_at >= mine.c.expires_at, "was captured at {closed_at}, when it had expired"),
+        (mine.c.entry_id.is_(None), "was captured by no entry"),
+        (entry.c.id.is_(None), by + "which this user does not have"),
+        (mine.c.sharing > 1, by + "as another hold was"),
+        (no_spend, by + "which is no spend"),
+        (_other(entry, mine, "currency", "reason", "subject"), by + "which is for something else"),
+        (-entry.c.amount > mine.c.amount, by + "which takes {taken:+} of {amount}"),
+        (entry.c.created_at != mine.c.closed_at, by + "and closed at another time: {closed_at}"),
     ]
-    return _wrong(found, wrongs)
+    captured = mine.c.status == "captured"
+    return [(sa.and_(captured, condition), what) for condition, what in wrongs]
 
 
 def _wrong(found: sa.Select[Any], wrongs: Wrongs) -> sa.Select[Any]:
@@ -239,3 +259,11 @@ def _wrong(found: sa.Select[Any], wrongs: Wrongs) -> sa.Select[Any]:
 
 def _same_sign(one: Any, other: Any) -> Condition:
     return sa.or_(sa.and_(one > 0, other > 0), sa.and_(one < 0, other < 0))
+
+
+def _other(one: Any, other: Any, *names: str) -> Condition:
+    return sa.or_(*(one.c[name] != other.c[name] for name in names))
+
+
+def _is_empty(row: Any) -> Condition:
+    return sa.or_(*(row.c[name] == "" for name in ("user_id", "currency", "reason")))
