@@ -12,7 +12,7 @@ import sqlalchemy.exc as sa_exc
 from sqlalchemy.orm import Session
 
 from ._models import MAX_AMOUNT
-from .errors import CoinsRetry, InvalidAmount, MissingTablesError
+from .errors import CoinsError, CoinsRetry, InvalidAmount, MissingTablesError
 
 T = TypeVar("T")
 TOO_MUCH = f"A balance cannot pass {MAX_AMOUNT:,}; the session was rolled back."
@@ -86,6 +86,8 @@ def translated(error: BaseException) -> BaseException:
         return MissingTablesError()
     if "ck_coin_balance_range" in str(error.orig):
         return InvalidAmount(TOO_MUCH)
+    if "ck_coin_balance_held" in str(error.orig):
+        return CoinsError("What is held disagrees with the open holds: run 'flask coins verify'.")
     if isinstance(error, sa_exc.IntegrityError):
         return CoinsRetry("Somebody else claimed this window or key first: repeat the transaction.")
     return error

@@ -146,6 +146,21 @@ def test_the_database_itself_keeps_what_is_held(ten: None, db: SQLAlchemy, coins
         db.session.rollback()
 
 
+@pytest.mark.parametrize("call", ["capture", "release"])
+def test_a_row_that_was_spoilt_by_hand_is_no_lost_race(
+    ten: None, db: SQLAlchemy, coins: Coins, call: str
+) -> None:
+    hold = coins.hold(7, 4, "bet")
+    db.session.connection().execute(sa.update(balances).values(held=3))
+    db.session.commit()
+    with pytest.raises(CoinsError, match="flask coins verify") as caught:
+        getattr(coins, call)(hold)
+    assert type(caught.value) is CoinsError
+    assert (held(db), statuses(db)) == (3, ["open"])
+    db.session.connection().execute(sa.update(balances).values(held=4))
+    db.session.commit()
+
+
 # -- capturing and releasing -----------------------------------------------------------------
 
 
