@@ -31,7 +31,7 @@ from .errors import CoinsError, CoinsRetry, InvalidInput
 
 SHOWN_FAULTS = 20
 """How many faults an error names."""
-STEPS = 6
+STEPS = 7
 """How often :func:`import_entries` calls ``stepped``."""
 _CHUNK = 500
 _FIGURES = ("balance", "earned", "spent")
@@ -130,7 +130,8 @@ class _Load:
         number = self._gather(read)
         self.staging.finish(own=self.rows.own)
         self._begin_writing()
-        for step in (self._lock, self._know, self._check, self._insert, self._link, self._balance):
+        steps = (self._lock, self._know, self._check, self._insert, self._link, self._balance)
+        for step in (*steps, self._verify):
             step()
             stepped(1)
         result = self._result(number, dry_run)
@@ -238,7 +239,7 @@ class _Load:
             self._refuse(checks.doubled(connection, s, prefix, own=self.rows.own))
         if self.rows.own:
             self._refuse(checks.claimed(connection, s))
-        self._refuse(checks.held(connection, self.staging))
+        self._refuse(checks.held(connection, self.staging, self.plan.now))
         if self.restores:
             self._refuse_outside()
 
@@ -247,29 +248,32 @@ class _Load:
         self._refuse(checks.outside(self.connection, running, restores=self.restores))
 
     def _running(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-        """``columns`` of the new rows in order, each with the balance after it."""
-        s = self.s.c
+        """``columns`` of the new rows in order, each with the balance after it.
+
+        Entries of ours keep their order among all users: a transfer is sent before it is received.
+        """
+        s, own = self.s.c, self.rows.own
         account = self.staging.ordered(s.user_id, s.currency)
-        moments = [s.place] if self.rows.own else [s.created_at, s.place]
+        moments = [s.place] if own else [s.created_at, s.place]
         total = sa.func.sum(s.amount).over(partition_by=account, order_by=moments, rows=(None, 0))
         return (
             sa.select(*columns, (balances.c.balance + total).label("running"))
             .select_from(sa.join(self.s, balances, self.staging.of_account()))
             .where(s.known.is_(sa.false()))
-            .order_by(*account, *moments)
+            .order_by(*([] if own else account), *moments)
         )
 
     def _insert(self) -> None:
         """Write the entries; which row took a balance out of bounds is only asked if one did."""
         s = self.s.c
-        newest = self.connection.scalar(sa.select(sa.func.max(log.c.id))) or 0
+        self.newest = self.connection.scalar(sa.select(sa.func.max(log.c.id))) or 0
         names, columns = list(_KEPT), [s[name] for name in _KEPT]
         if self.restores:
             names += ["id", *_LINKS]
             columns += [s.place, *(s[name] for name in _LINKS)]
         rows = self._running(*columns)
         self.connection.execute(sa.insert(log).from_select([*names, "balance_after"], rows))
-        if checks.any_outside(self.connection, newest):
+        if checks.any_outside(self.connection, self.newest):
             self._refuse_outside()
 
     def _link(self) -> None:
@@ -314,6 +318,14 @@ class _Load:
         rows = sa.select(*values.values()).select_from(sa.join(sums, balances, account))
         changed = (*_FIGURES, "updated_at")
         self.connection.execute(upsert(name, list(values), rows, changed))
+
+    def _verify(self) -> None:
+        """Refuse what an entry of ours says, and no call of ours would have written."""
+        if self.rows.own:
+            behind = None if self.restores else self.newest
+            self._refuse(
+                checks.contradictions(self.connection, self.s, self.plan.now, behind=behind)
+            )
 
     def _result(self, number: int, dry_run: bool) -> Imported:
         s = self.s.c

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ._hold_statements import OVERDUE
 from ._import_staging import Staging
 from ._models import MAX_AMOUNT, balances, log
+from ._verify import Since, faults
+from ._writes import free
 
 _CONTENT = ("currency", "amount", "reason", "subject", "created_at")
 _CLAIM = ("user_id", "currency", "reason", "subject", "once_key")
+_OF_ENTRIES = ("window", "entry", "reversal", "transfer")
 _SAME_ENTRY = ("user_id", "currency", "amount", "balance_after", "reason", "subject", "created_at")
 
 OF_BALANCE = ("line", "idempotency_key", "user_id", "currency", "amount", "balance_after")
@@ -131,8 +136,11 @@ def any_outside(connection: sa.Connection, newest: int) -> bool:
     return connection.execute(bad.limit(1)).first() is not None
 
 
-def held(connection: sa.Connection, staging: Staging) -> Iterator[Fault]:
-    """The last row of a user who would not have the coins that are set aside."""
+def held(connection: sa.Connection, staging: Staging, now: datetime) -> Iterator[Fault]:
+    """The last row of a user who would not have the coins that are set aside.
+
+    What overdue holds still keep is freed first where that helps; the balances are locked.
+    """
     s, kept = staging.s.c, balances.c
     after = kept.balance + sa.func.sum(s.amount)
     query = (
@@ -142,10 +150,12 @@ def held(connection: sa.Connection, staging: Staging) -> Iterator[Fault]:
         .group_by(kept.user_id, kept.currency, kept.balance, kept.held)
         .having(after < kept.held)
     )
-    for line, user, currency, balance, amount in connection.execute(query):
-        yield Fault(
-            line, None, f"user {user} would have {balance} {currency}, and {amount} are on hold."
-        )
+    for line, user, currency, balance, amount in connection.execute(query).all():
+        owner = {"of_user_id": user, "of_currency": currency, "now": now}
+        left = amount - free(connection, owner, connection.scalars(OVERDUE, owner).all())
+        if balance < left:
+            what = f"user {user} would have {balance} {currency}, and {left} are on hold."
+            yield Fault(line, None, what)
 
 
 def dangling(connection: sa.Connection, s: sa.FromClause) -> Iterator[Fault]:
@@ -159,6 +169,23 @@ def dangling(connection: sa.Connection, s: sa.FromClause) -> Iterator[Fault]:
         )
         for line, key, lost in connection.execute(query):
             yield Fault(line, key, f"its {name} is {lost}, which is not in the source.")
+
+
+def contradictions(
+    connection: sa.Connection, s: sa.FromClause, now: datetime, *, behind: int | None
+) -> Iterator[Fault]:
+    """Rows that became entries of which ``flask coins verify`` says that they cannot be.
+
+    They have ids ``behind`` that one; with None they are all that there are, under their own ids.
+    """
+    is_its_entry = s.c.place == log.c.id
+    if behind is not None:
+        is_its_entry = sa.and_(*_same(s, "user_id", "idempotency_key"))
+    rows = sa.select(s.c.line, s.c.idempotency_key).where(is_its_entry)
+    for fault in faults(connection, since=None if behind is None else Since(behind + 1), now=now):
+        row = connection.execute(rows.where(log.c.id == fault.id)).first()
+        if row is not None and fault.kind in _OF_ENTRIES:
+            yield Fault(*row, f"it {fault.what.removeprefix(f'entry {fault.id} ')}.")
 
 
 def _same(rows: sa.FromClause, *names: str) -> list[sa.ColumnElement[bool]]:

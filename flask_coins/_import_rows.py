@@ -280,6 +280,8 @@ class Rows:
             )
         if details is not None and not isinstance(details, dict):
             raise InvalidInput("its details are no object that other columns could be put into.")
+        if "imported" in (details or {}):
+            raise InvalidInput("its details have 'imported' already, where other columns would go.")
         return {**(details or {}), "imported": {name: _plain(values[name]) for name in extra}}
 
 

@@ -21,6 +21,8 @@ from ._statements import MYSQL_FAMILY
 from .errors import CoinsError, InvalidInput
 
 FORMATS = ("csv", "jsonl")
+_LONGEST_CELL = 2**24
+"""Characters. Details may be long; a quote that is never closed ends there, and not in the memory."""
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _DRIVERS = {"psycopg": "postgresql", "pymysql": "mariadb"}
 """Which extra brings which module."""
@@ -89,6 +91,7 @@ class Csv(_File):
 
     def __init__(self, stream: BinaryIO, length: int | None) -> None:
         super().__init__(stream, length)
+        csv.field_size_limit(_LONGEST_CELL)
         self.reader = csv.reader(self.text, strict=True)
         try:
             self.columns = next(self.reader, [])

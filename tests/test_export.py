@@ -300,6 +300,30 @@ def test_an_export_joins_a_log_with_entries_under_new_ids(
     assert (again["written"], again["there"]) == (0, 8)
 
 
+def test_a_transfer_that_joins_another_log_is_sent_before_it_is_received(
+    books: Books, empty: Books, coins: Coins, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.csv"
+    with books.app.app_context():
+        sent, _ = coins.transfer("bob", "ann", 9, "gift")
+        coins.reverse(sent, amount=2)
+        books.db.session.commit()
+    books.run("export", "-o", str(path))
+    empty.run("import", str(path), "--source", "books")
+    names = ("user_id", "amount", "reason", "counterparty")
+    assert empty.rows(log, *names) == books.rows(log, *names)
+
+
+def test_long_details_come_back(books: Books, empty: Books, coins: Coins, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    with books.app.app_context():
+        coins.award("ann", 1, details={"essay": "x" * 200_000})
+        books.db.session.commit()
+    books.run("export", "-o", str(path))
+    empty.run("import", str(path))
+    assert empty.rows(log, "details") == books.rows(log, "details")
+
+
 def test_what_came_later_can_be_added_and_finds_its_entries(
     books: Books, empty: Books, tmp_path: Path
 ) -> None:
@@ -374,6 +398,54 @@ def test_an_export_that_was_changed_by_hand_is_checked(
     result = empty.app.test_cli_runner().invoke(args=["coins", "import", str(path)])
     assert (result.exit_code, f"line 4: {words}" in result.output) == (1, True), result.output
     assert empty.all() == [[], []]
+
+
+@pytest.mark.parametrize("args", [[], ["--source", "books"]])
+@pytest.mark.parametrize(
+    ("line", "changes", "words"),
+    [
+        (2, {"once_key": "Day:2026-11-22"}, "it claims 'Day:2026-11-22', no window is called so"),
+        (2, {"once_key": "day:2031-01-01"}, "no zone had that then"),
+        (2, {"once_key": "day:2026-11-22#2"}, "and a slot before it is free"),
+        (3, {"once_key": "forever"}, "it claims the window 'forever', and is no payment"),
+        (5, {"reverses_id": "2"}, "and has the same sign: +10"),
+        (6, {"reverses_id": "1"}, "and has the same sign: +2"),
+        (7, {"counterparty": "eve"}, "it was sent to 'eve', who never received it"),
+        (8, {"counterparty": "eve"}, "who never sent it"),
+        (8, {"counterparty": None}, "and no counterparty"),
+        (8, {"reason": "bribe"}, "who sent it for another reason"),
+    ],
+)
+def test_an_entry_that_no_call_would_have_written_is_named(
+    books: Books,
+    empty: Books,
+    tmp_path: Path,
+    args: list[str],
+    line: int,
+    changes: dict[str, Any],
+    words: str,
+) -> None:
+    path = tmp_path / "log.jsonl"
+    books.run("export", "-o", str(path))
+    lines = [json.loads(each) for each in path.read_text().splitlines()]
+    lines[line - 1] |= changes
+    path.write_text("\n".join(map(json.dumps, lines)))
+    result = empty.app.test_cli_runner().invoke(args=["coins", "import", str(path), *args])
+    assert result.exit_code == 1, result.output
+    (told,) = [each for each in result.output.splitlines() if words in each]
+    assert told.startswith(f"  line {line}")
+    assert empty.all() == [[], []]
+
+
+def test_what_is_wrong_in_the_log_already_keeps_no_export_out(
+    books: Books, empty: Books, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.csv"
+    empty.run("award", "ann", "5")
+    with empty.app.app_context(), empty.db.engine.begin() as connection:
+        connection.execute(sa.update(log).values(once_key="Day:2026-11-22"))
+    books.run("export", "-o", str(path))
+    empty.run("import", str(path), "--source", "books")
 
 
 def test_an_id_or_window_that_an_export_has_twice_is_named(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from flask_coins import Coins, Outcome
 from flask_coins._cli_transport import import_command
 from flask_coins._models import MAX_AMOUNT, balances, log
+from flask_coins._verify import faults
 
 from .apps import Clock, create_app
 from .races import Racers, reconcile
@@ -237,6 +238,11 @@ def test_other_columns_are_refused_ignored_or_kept(old: Importer) -> None:
     args = ["--extra", "ignore", "--json"]
     done(old.csv("2,ann,1,goal,2026-11-20,hot", header=header, args=args))
     assert old.entries("details")[1:] == [(None,)]
+
+
+def test_other_columns_take_no_place_that_details_have(quiet: Importer) -> None:
+    row = goal(details={"imported": "by hand"}, weather="cold")
+    quiet.refuses(quiet.jsonl(row, args=["--extra", "details"]), "line 1", "'imported' already")
 
 
 def test_an_empty_file_with_names_has_nothing_to_import(quiet: Importer) -> None:
@@ -468,6 +474,23 @@ def test_coins_on_hold_cannot_be_spent(old: Importer, db: SQLAlchemy) -> None:
     assert result.exit_code == 1
     assert "line 4: user ann would have 6 coins, and 7 are on hold" in result.output
     assert len(old.entries()) == 1
+
+
+def test_coins_of_a_hold_that_has_expired_can_be_spent(
+    old: Importer, coins: Coins, clock: Clock, db: SQLAlchemy
+) -> None:
+    with old.app.app_context():
+        coins.award("ann", 10)
+        coins.hold("ann", 7, "bet", expires_in=timedelta(minutes=1))
+        coins.hold("ann", 2, "order")
+        db.session.commit()
+    clock.forward(minutes=2)
+    spent = "1,ann,-8,hat,2026-11-20"
+    assert "2 are on hold" in old.csv(spent, "2,ann,-1,hat,2026-11-20").output
+    done(old.csv(spent, args=["--json"]))
+    with old.app.app_context(), db.engine.connect() as connection:
+        assert connection.execute(sa.select(balances.c.balance, balances.c.held)).one() == (2, 2)
+        assert list(faults(connection)) == []
 
 
 @pytest.mark.parametrize(
