@@ -89,7 +89,7 @@ def within(
     with ExitStack() as contexts:
 
         def start(*limits: Any, **config: Any) -> Economy:
-            app = make_app(import_name=APART, COINS_BUDGETS=list(limits), **config)
+            app = make_app(COINS_BUDGETS=list(limits), **config)
             contexts.enter_context(app.app_context())
             contexts.callback(db.session.rollback)
             return Economy(app, db, coins, clock)
