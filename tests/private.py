@@ -231,6 +231,7 @@ def main() -> int:
     """Run the command that was given; its exit status."""
     roomy = {"shared_buffers": "128MB", "max_connections": "300", "full_page_writes": "off"}
     options = ["--innodb-buffer-pool-size=128M", "--max-connections=300", "--skip-name-resolve"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without them
     with ExitStack() as stack:
         if "COINS_TEST_POSTGRESQL" not in os.environ:
             postgresql = PostgreSQL(stack.enter_context(folder()), **roomy)
