@@ -409,6 +409,18 @@ def test_chunks_miss_nothing_and_repeat_nothing(
     assert sorted(newer) == sorted(fault.what for fault in found)
 
 
+def test_ids_may_lie_far_apart(books: Books) -> None:
+    books.add(id=2**60, amount=1, reason="")
+    seen: list[int] = []
+
+    def see(number: int) -> None:
+        seen.append(number)
+        assert len(seen) < 10
+
+    (fault,) = faults(books.connection, see, since=Since(books.ids["last"]))
+    assert fault.id == 2**60
+
+
 def test_many_users_are_all_read(ctx: None, db: SQLAlchemy) -> None:
     users = [f"u{n:05}" for n in range(1200)]
     row = {"currency": "coins", "balance": 1, "earned": 1, "spent": 0, "updated_at": NOON}
