@@ -88,7 +88,8 @@ def _under_lock(connection: sa.Connection, owner: Owner, now: datetime) -> list[
     if overdue:
         connection.execute(holding.EXPIRE, {"ids": list(overdue)})
     held = int(connection.scalar(_OPEN, params) or 0)
-    is_whole = connection.execute(chain(owner)).first() is None
+    has_parts = row["log_balance"] != int(row["log_balance"])  # of coins, as SQLite keeps them
+    is_whole = not has_parts and connection.execute(chain(owner)).first() is None
     return _mended(connection, _Account(owner, row, held, is_whole), params)
 
 
@@ -100,7 +101,7 @@ def _mended(connection: sa.Connection, account: _Account, params: dict[str, Any]
         change, done = _figures(account)
         if correction := account.balance - account.logged:
             done.append(_correct(connection, account, correction, params["now"]))
-    if account.held <= account.balance and account.held != int(row["held"]):
+    if account.held <= account.balance and account.held != (row["held"] or 0):
         change["held"] = account.held
         done.append(f"holds {account.held} now, as the open holds say")
     if row["rows"] and change:
@@ -120,7 +121,7 @@ def _figures(account: _Account) -> tuple[dict[str, int], list[str]]:
         "earned": int(account.row["log_earned"]) + max(correction, 0),
         "spent": int(account.row["log_spent"]) - min(correction, 0),
     }
-    if all(int(account.row[name] or 0) == value for name, value in right.items()):
+    if all((account.row[name] or 0) == value for name, value in right.items()):
         return {}, []
     if not account.row["rows"]:
         return right, ["has its row again, as the log says"]

@@ -657,6 +657,29 @@ def test_sums_and_held_are_had_anew_without_an_entry(
     assert run()["ok"]
 
 
+@pytest.mark.parametrize("name", ["balance", "earned"])
+def test_half_a_coin_in_a_row_is_cut_off(books: Books, run: Run, db: SQLAlchemy, name: str) -> None:
+    if db.engine.dialect.name != "sqlite":
+        pytest.skip("the others round it")
+    books.balance(**{name: balances.c[name] + 0.5})
+    db.session.commit()
+    before = entries(db)
+    assert run("--fix")["fixed"]
+    assert entries(db) == before
+    assert run()["ok"]
+
+
+def test_half_a_coin_in_the_log_is_left_and_named(books: Books, run: Run, db: SQLAlchemy) -> None:
+    if db.engine.dialect.name != "sqlite":
+        pytest.skip("the others round it")
+    books.entry("last", amount=-57.5, balance_after=4.5)
+    db.session.commit()
+    before = entries(db)
+    told = run("--fix")
+    assert (told["ok"], told["fixed"]) == (False, [])
+    assert entries(db) == before
+
+
 def test_a_lost_row_comes_back_as_the_log_says(
     books: Books, run: Run, db: SQLAlchemy, coins: Coins
 ) -> None:
