@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from . import _verify_statements as sql
-from ._models import balances, log
+from ._models import balances, holds, log
 from ._statements import MYSQL_FAMILY
 from ._verify_labels import span
 from ._verify_scopes import FIGURES, Newer, Scope, Some, Users
@@ -125,7 +125,12 @@ def _chunks(
     while True:
         with snapshot() as connection:
             scope, place, number = scopes(connection, place)
-            found = list(_found(connection, scope, late))
+            try:
+                found = list(_found(connection, scope, late))
+            except (TypeError, ValueError):
+                found = list(_unreadable(connection, scope))
+                if not found:
+                    raise
         seen(number)
         yield found
         if place is None:
@@ -159,7 +164,9 @@ def _found(connection: sa.Connection, scope: Scope, late: datetime | None) -> It
     yield from _told(connection, sql.ill_holds(scope), "hold", "hold {id} ")
     yield from _misnamed(connection, scope)
     yield from _broken(connection, scope)
-    suspects = connection.execute(sql.suspects(scope, late)).all()
+    suspects = connection.execute(sql.suspects(scope, late, connection.dialect.name)).all()
+    if any(row.timeless for row in suspects):
+        yield from _unreadable(connection, scope)
     odd = partial(sql.odd, late=late)
     for kind, statement, ids in (
         ("entry", odd, [row.id for row in suspects if row.odd]),
@@ -168,6 +175,15 @@ def _found(connection: sa.Connection, scope: Scope, late: datetime | None) -> It
     ):
         for some in _in_parts(ids):
             yield from _told(connection, statement(Some(scope, tuple(some))), kind)
+
+
+def _unreadable(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
+    """What kept the rows from being read, on SQLite; it must go before anything else can be told."""
+    if connection.dialect.name == "sqlite":
+        for table, kind in ((balances, "balance"), (log, "entry"), (holds, "hold")):
+            of = "coin_balance " if kind == "balance" else f"{kind} {{id}} "
+            for statement in sql.unreadable(table, scope):
+                yield from _told(connection, statement, kind, of)
 
 
 def _broken(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:

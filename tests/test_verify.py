@@ -380,6 +380,30 @@ def test_half_a_coin_is_found_where_the_database_keeps_it(
     assert says in " ".join(fault.what for fault in books.found(now=NOON))
 
 
+@pytest.mark.parametrize("since", [None, Since(1)])
+@pytest.mark.parametrize(
+    ("spoilt", "value", "says"),
+    [
+        ("coin_log SET amount", "abc", "entry 8 has in amount what cannot be there: 'abc'"),
+        ("coin_log SET once_key", b"abc", "entry 8 has in once_key what cannot be there: b'abc'"),
+        ("coin_log SET created_at", 5, "entry 8 has in created_at what cannot be there: 5"),
+        ("coin_log SET created_at", "abc", "entry 8 has in created_at what cannot be there: 'abc'"),
+        ("coin_hold SET expires_at", "abc", "hold 8 has in expires_at what cannot be there: 'abc'"),
+        ("coin_hold SET details = '{', expires_at", "abc", "hold 8 has in details what cannot"),
+    ],
+)
+def test_what_a_column_cannot_mean_is_named_where_the_database_keeps_it(
+    books: Books, spoilt: str, value: object, says: str, since: Since | None
+) -> None:
+    if books.connection.dialect.name != "sqlite":
+        pytest.skip("the others refuse it")
+    books.connection.exec_driver_sql("PRAGMA ignore_check_constraints = on")
+    name = "expired" if "hold" in spoilt else "undo"
+    books.connection.exec_driver_sql(f"UPDATE {spoilt} = ? WHERE id = {books.ids[name]}", (value,))
+    told = [fault.what for fault in books.found(since=since, now=NOON)]
+    assert says.replace(" 8 ", f" {books.ids[name]} ") in " ".join(told)
+
+
 def test_what_was_planted_before_is_not_looked_for(books: Books) -> None:
     books.entry("daily", balance_after=99, once_key="nonsense")
     books.hold("captured", entry_id=None)
