@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
 
@@ -302,3 +303,30 @@ def test_each_call_is_one_statement_however_many_there_are(
         with statements(db.engine) as sent:
             assert call()
         assert len(sent) == 1
+
+
+@pytest.mark.usefixtures("ctx")
+def test_those_who_tie_share_a_rank_also_with_those_who_are_not_shown(
+    db: SQLAlchemy, coins: Coins
+) -> None:
+    coins.award_many({"user": f"u{n:02}", "amount": 1 + n % 4} for n in range(24))
+    everybody = coins.leaderboard(limit=24)
+    assert [place.rank for place in everybody] == [1] * 6 + [7] * 6 + [13] * 6 + [19] * 6
+    for line, place in enumerate(everybody):
+        for sides in (0, 1, 7, 24):
+            found = coins.neighbours(place.user_id, each_side=sides)
+            assert found == everybody[max(line - sides, 0) : line + sides + 1]
+
+
+@pytest.mark.usefixtures("ctx")
+def test_a_rank_reads_each_user_a_few_times(db: SQLAlchemy, coins: Coins) -> None:
+    """For the maximum of a window that is all rows, MariaDB passes over all again for each."""
+    if db.engine.dialect.name != "mariadb":
+        pytest.skip("it is MariaDB that counts what it reads")
+    users = 2000
+    coins.award_many({"user": f"u{n}", "amount": 1 + n % 50} for n in range(users))
+    db.session.commit()
+    db.session.execute(sa.text("FLUSH STATUS"))
+    assert coins.rank("u49").rank == 1
+    counted = sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    assert sum(int(row[1]) for row in db.session.execute(counted)) < 100 * users
