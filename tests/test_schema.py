@@ -18,13 +18,13 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_coins import Coins
 from flask_coins._install import TABLES
 
-CHECKS = [
+CHECKS = sorted(
     (table.name, str(check.name), str(check.sqltext))
     for table in TABLES
     for check in table.constraints
     if isinstance(check, sa.CheckConstraint)
-]
-INDEXES = [index for table in TABLES for index in table.indexes]
+)
+INDEXES = sorted((each for table in TABLES for each in table.indexes), key=lambda it: str(it.name))
 Faults = Callable[[], list[str]]
 
 
