@@ -104,7 +104,7 @@ class Holds:
             # Not by the database's own order of texts: transfers lock by that of Python.
             owners = sorted((user_id, currency) for user_id, currency in found)
             for user_id, currency in owners:
-                movement = Movement(user_id, 1, "", now, currency=currency)
+                movement = Movement(user_id, 1, "", now, "", currency)
                 write = Write(session, self.table, movement)
                 write.first_of_key()
                 write.lock()

@@ -28,8 +28,8 @@ class Movement(NamedTuple):
     amount: int
     reason: str
     now: datetime
-    subject: str = ""
-    currency: str = "coins"
+    subject: str
+    currency: str
     idempotency_key: str | None = None
     details: Any = None
     reverses_id: int | None = None

@@ -549,12 +549,12 @@ def test_the_ledger_needs_no_flask(database_url: str) -> None:
     Base.metadata.create_all(engine)
     day, zone = Day(), zone_of("UTC")
     claim = Claim(day, zone, day.period(NOON, zone))
-    movement = Movement("7", 10, "goal", NOON)
+    movement = Movement("7", 10, "goal", NOON, "", "coins")
     with Session(engine) as session:
         assert ledger.award_once(session, movement, claim)
         assert not ledger.award_once(session, movement, claim)
         assert ledger.award(session, movement).balance == 20
-        assert ledger.spend(session, Movement("7", -20, "shop", NOON)).balance == 0
+        assert ledger.spend(session, Movement("7", -20, "shop", NOON, "", "coins")).balance == 0
         session.commit()
         assert reconcile(session.connection()) == []
     engine.dispose()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from flask import Flask
@@ -159,3 +160,47 @@ def test_every_movement_reaches_the_database_of_the_coins(apart: Coins, db: SQLA
         assert apart.reverse(receipt).outcome is Outcome.ALREADY
     db.session.commit()
     assert amounts(apart, "1", "2") == [[10, 20, -4, -2, 4, 2, -10, -20], [4, -4]]
+
+
+# -- what a call costs ------------------------------------------------------------------------
+
+
+COSTS: dict[str, tuple[Callable[[Coins], object], int, int, int]] = {
+    "award": (lambda coins: coins.award(1, 5), 2, 2, 3),
+    "with a key": (lambda coins: coins.award(1, 5, idempotency_key="new"), 4, 4, 4),
+    "replayed": (lambda coins: coins.award(1, 5, idempotency_key="old"), 2, 2, 2),
+    "once": (lambda coins: coins.award_once(1, 5, "goal"), 3, 2, 3),
+    "already": (lambda coins: coins.award_once(1, 5, "login"), 1, 1, 1),
+    "cooldown": (lambda coins: coins.award_once(1, 5, "goal", timedelta(hours=1)), 3, 3, 3),
+    "spend": (lambda coins: coins.spend(1, 5, "shop"), 2, 2, 4),
+    "the last coin": (lambda coins: coins.spend(1, 50, "shop"), 2, 2, 4),
+    "spend with a key": (lambda coins: coins.spend(1, 5, "shop", idempotency_key="new"), 4, 4, 5),
+    "short": (lambda coins: coins.spend(1, 51, "shop"), 2, 2, 3),
+    "nothing": (lambda coins: coins.spend(9, 1, "shop"), 2, 2, 1),
+    "transfer": (lambda coins: coins.transfer(1, 2, 5), 4, 4, 7),
+    "to a lower id": (lambda coins: coins.transfer(2, 1, 5), 4, 4, 7),
+    "hold": (lambda coins: coins.hold(1, 5, "auction"), 2, 2, 4),
+}
+"""By name: a call, and how many statements it sends to SQLite, PostgreSQL and MariaDB."""
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
+def test_a_call_asks_no_more_than_it_needs(
+    books: None, db: SQLAlchemy, coins: Coins, engine: str, name: str, second: bool
+) -> None:
+    """Also the second of a transaction: what nobody has moved since is not looked at again."""
+    coins.award(1, 40)
+    coins.award(2, 50)
+    coins.award(1, 5, idempotency_key="old")
+    coins.award_once(1, 5, "login")
+    db.session.commit()
+    if second:
+        coins.award_once(2, 1, "gift", "forever")
+        coins.award_once(1, 1, "gift", "forever")
+        coins.spend(1, 1, "shop")
+    call, *costs = COSTS[name]
+    with statements(db.engine) as seen, suppress(InsufficientCoins):
+        call(coins)
+    assert len(seen) == costs[["sqlite", "postgresql", "mariadb"].index(engine)]
+    db.session.commit()
