@@ -69,7 +69,7 @@ class Table:
         added = f"CONSTRAINT {name} CHECK ({instead})"
         if self.on_sqlite:
             old = f", \n\tCONSTRAINT {name} CHECK ({text})"
-            return self.write(old, f", {added}" if instead else "")
+            return self.write(old, f", \n\t{added}" if instead else "")
         self.run(f"ALTER TABLE {self.name} DROP CONSTRAINT {name}")
         return self.run(f"ALTER TABLE {self.name} ADD {added}") if instead else None
 
