@@ -69,7 +69,7 @@ def drop_rows(url: str) -> None:
         whole = _shape(connection) == _made.get(url)
         if whole:
             from_one = " RESTART IDENTITY" if connection.dialect.name == "postgresql" else ""
-            for name in [*connection.scalars(_FILLED)]:
+            for name in _used(connection):
                 connection.exec_driver_sql(f"TRUNCATE {name}{from_one}")
     if not whole:
         drop_tables(url)
@@ -87,6 +87,19 @@ _FILLED = sa.union_all(
         for name, table in _OURS.items()
     )
 )
+
+
+def _used(connection: sa.Connection) -> set[str]:
+    """Our tables that have rows, or had some that were rolled back: their ids have gone on."""
+    counters = connection.exec_driver_sql(_COUNTERS[connection.dialect.name]).scalars()
+    return {*connection.scalars(_FILLED), *(name.removesuffix("_id_seq") for name in counters)}
+
+
+_COUNTERS = {
+    "postgresql": "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL",
+    "mariadb": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND auto_increment > 1",
+}
 
 
 def _shape(connection: sa.Connection) -> object:
