@@ -11,7 +11,15 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_coins import Coins, CoinsRetry, InsufficientCoins, MissingTablesError, Outcome, Receipt
+from flask_coins import (
+    Coins,
+    CoinsRetry,
+    InsufficientCoins,
+    MissingTablesError,
+    Outcome,
+    Receipt,
+    award_once,
+)
 
 from .apps import NOON, Clock
 from .movements import amounts
@@ -160,6 +168,13 @@ def test_every_movement_reaches_the_database_of_the_coins(apart: Coins, db: SQLA
         assert apart.reverse(receipt).outcome is Outcome.ALREADY
     db.session.commit()
     assert amounts(apart, "1", "2") == [[10, 20, -4, -2, 4, 2, -10, -20], [4, -4]]
+
+
+def test_a_rule_gives_no_details(books: None, db: SQLAlchemy) -> None:
+    entry = award_once(5, "goal", "day").pay(7).entry
+    assert entry
+    assert entry.details is None
+    db.session.commit()
 
 
 # -- what a call costs ------------------------------------------------------------------------
