@@ -125,12 +125,7 @@ def _chunks(
     while True:
         with snapshot() as connection:
             scope, place, number = scopes(connection, place)
-            try:
-                found = list(_found(connection, scope, late))
-            except (TypeError, ValueError):
-                found = list(_unreadable(connection, scope))
-                if not found:
-                    raise
+            found = list(_unreadable(connection, scope) or _found(connection, scope, late))
         seen(number)
         yield found
         if place is None:
@@ -164,9 +159,7 @@ def _found(connection: sa.Connection, scope: Scope, late: datetime | None) -> It
     yield from _told(connection, sql.ill_holds(scope), "hold", "hold {id} ")
     yield from _misnamed(connection, scope)
     yield from _broken(connection, scope)
-    suspects = connection.execute(sql.suspects(scope, late, connection.dialect.name)).all()
-    if any(row.timeless for row in suspects):
-        yield from _unreadable(connection, scope)
+    suspects = connection.execute(sql.suspects(scope, late)).all()
     odd = partial(sql.odd, late=late)
     for kind, statement, ids in (
         ("entry", odd, [row.id for row in suspects if row.odd]),
@@ -177,13 +170,18 @@ def _found(connection: sa.Connection, scope: Scope, late: datetime | None) -> It
             yield from _told(connection, statement(Some(scope, tuple(some))), kind)
 
 
-def _unreadable(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:
-    """What kept the rows from being read, on SQLite; it must go before anything else can be told."""
-    if connection.dialect.name == "sqlite":
-        for table, kind in ((balances, "balance"), (log, "entry"), (holds, "hold")):
-            of = "coin_balance " if kind == "balance" else f"{kind} {{id}} "
-            for statement in sql.unreadable(table, scope):
-                yield from _told(connection, statement, kind, of)
+def _unreadable(connection: sa.Connection, scope: Scope) -> list[Fault]:
+    """Rows of SQLite that cannot be read; they must go before anything else can be told."""
+    if connection.dialect.name != "sqlite":
+        return []
+    return [
+        Fault(user_id, currency, f"{of} has in {key} what cannot be there: {value!r}", kind, number)
+        for kind, table in (("balance", balances), ("entry", log), ("hold", holds))
+        for user_id, currency, number, key, value in connection.execute(
+            sql.unreadable(table, scope)
+        )
+        for of in ["coin_balance" if kind == "balance" else f"{kind} {number}"]
+    ]
 
 
 def _broken(connection: sa.Connection, scope: Scope) -> Iterator[Fault]:

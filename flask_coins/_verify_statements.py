@@ -6,7 +6,7 @@ conditions are tried in order, the first that holds is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,18 +28,13 @@ def chain(scope: Scope) -> sa.Select[Any]:
     return sa.select(*found.c).where(sa.or_(after != found.c.before + found.c.amount, after < 0))
 
 
-def suspects(scope: Scope, late: datetime | None, dialect: str) -> sa.Select[Any]:
-    """The entries to look at: those with links, and those that are :func:`odd`.
-
-    On SQLite also what has no time in ``created_at``: it is a text there, which windows compare.
-    """
+def suspects(scope: Scope, late: datetime | None) -> sa.Select[Any]:
+    """The entries to look at: those with links, and those that are :func:`odd`."""
     is_odd = sa.or_(*(condition for condition, _ in odd_ones(late)))
     links = log.c.reverses_id, log.c.counterparty
     odd = sa.case((is_odd, 1), else_=0).label("odd")
-    is_timeless = sa.func.length(log.c.created_at) != 26 if dialect == "sqlite" else sa.false()
-    found = sa.select(log.c.id, *links, odd, is_timeless.label("timeless"))
-    is_suspect = sa.or_(*(link.is_not(None) for link in links), is_odd, is_timeless)
-    return found.where(scope.entries(log), is_suspect).order_by(log.c.id)
+    found = sa.select(log.c.id, *links, odd).where(scope.entries(log))
+    return found.where(sa.or_(*(link.is_not(None) for link in links), is_odd)).order_by(log.c.id)
 
 
 def owners(scope: Scope) -> sa.Select[Any]:
@@ -255,23 +250,27 @@ def _ill_captured(mine: Any, entry: Any) -> Wrongs:
     return [(sa.and_(captured, condition), what) for condition, what in wrongs]
 
 
-def unreadable(table: sa.Table, scope: Scope) -> Iterator[sa.Select[Any]]:
+def unreadable(table: sa.Table, scope: Scope) -> sa.Select[Any]:
     """For SQLite, which keeps anything in any column: rows with what a column cannot mean."""
     number = table.c["id"] if "id" in table.columns else sa.null()
-    for column in table.columns:
-        value = sa.type_coerce(column, sa.String)
-        row = sa.select(table.c.user_id, table.c.currency, number.label("id"), value.label("value"))
-        words = sa.literal(f"has in {column.key} what cannot be there: {{value!r}}").label("wrong")
-        is_right = sa.func.coalesce(_means(column.type, value), sa.false())
-        yield row.add_columns(words).where(scope.owns(table), column.is_not(None), ~is_right)
+    wrongs = [(_means_nothing(column), column.key) for column in table.columns]
+    key = sa.case(*wrongs)
+    value = sa.case(*((wrong, sa.type_coerce(table.c[name], sa.String)) for wrong, name in wrongs))
+    row = (table.c.user_id, table.c.currency, number.label("id"), key.label("key"))
+    found = sa.select(*row, value.label("value"))
+    mine = scope.entries(table) if table is log else scope.owns(table)
+    return found.where(mine, sa.or_(*(wrong for wrong, _ in wrongs)))
 
 
-def _means(kind: Any, value: Any) -> Condition:
+def _means_nothing(column: sa.Column[Any]) -> Condition:
+    value, kind = sa.type_coerce(column, sa.String), column.type
     if isinstance(kind, UtcDateTime):  # a day that a month does not have is another one in this
-        return sa.func.substr(value, 1, 19) == sa.func.datetime(value, "+0 days")
-    if isinstance(kind, sa.JSON):
-        return sa.func.json_valid(value) == 1
-    return sa.func.typeof(value) == ("integer" if isinstance(kind, sa.Integer) else "text")
+        is_right = sa.func.substr(value, 1, 19) == sa.func.datetime(value, "+0 days")
+    elif isinstance(kind, sa.JSON):
+        is_right = sa.func.json_valid(value) == 1
+    else:
+        is_right = sa.func.typeof(value) == ("integer" if isinstance(kind, sa.Integer) else "text")
+    return sa.and_(column.is_not(None), ~sa.func.coalesce(is_right, sa.false()))
 
 
 def _wrong(found: sa.Select[Any], wrongs: Wrongs) -> sa.Select[Any]:
