@@ -192,6 +192,10 @@ COSTS: dict[str, tuple[Callable[[Coins], object], int, int, int]] = {
     "spend with a key": (lambda coins: coins.spend(1, 5, "shop", idempotency_key="new"), 4, 4, 5),
     "short": (lambda coins: coins.spend(1, 51, "shop"), 2, 2, 3),
     "nothing": (lambda coins: coins.spend(9, 1, "shop"), 2, 2, 1),
+    "short beside a hold": (lambda coins: coins.spend(3, 51, "shop"), 3, 3, 4),
+    "kept by a hold": (lambda coins: coins.spend(3, 48, "shop"), 5, 4, 5),
+    "reverse": (lambda coins: coins.reverse(3), 7, 6, 8),
+    "reverse with a key": (lambda coins: coins.reverse(3, idempotency_key="new"), 9, 8, 9),
     "transfer": (lambda coins: coins.transfer(1, 2, 5), 4, 4, 7),
     "to a lower id": (lambda coins: coins.transfer(2, 1, 5), 4, 4, 7),
     "hold": (lambda coins: coins.hold(1, 5, "auction"), 2, 2, 4),
@@ -209,6 +213,8 @@ def test_a_call_asks_no_more_than_it_needs(
     coins.award(2, 50)
     coins.award(1, 5, idempotency_key="old")
     coins.award_once(1, 5, "login")
+    coins.award(3, 50)
+    coins.hold(3, 5, "auction")
     db.session.commit()
     if second:
         coins.award_once(2, 1, "gift", "forever")
