@@ -22,7 +22,7 @@ from flask_coins import (
 )
 
 from .apps import NOON, Clock
-from .movements import amounts
+from .movements import Elsewhere, amounts
 from .statements import before, statements
 
 
@@ -168,6 +168,19 @@ def test_every_movement_reaches_the_database_of_the_coins(apart: Coins, db: SQLA
         assert apart.reverse(receipt).outcome is Outcome.ALREADY
     db.session.commit()
     assert amounts(apart, "1", "2") == [[10, 20, -4, -2, 4, 2, -10, -20], [4, -4]]
+
+
+def test_a_key_that_an_old_snapshot_hides_is_replayed_and_not_short(
+    books: None, db: SQLAlchemy, coins: Coins, elsewhere: Elsewhere
+) -> None:
+    coins.award(7, 10)
+    db.session.commit()
+    assert coins.history(7)  # what MariaDB shows from now on is as old as this
+    elsewhere(lambda: coins.spend(7, 10, "shop", idempotency_key="k"))
+    coins.award(7, 1)
+    again = coins.spend(7, 10, "shop", idempotency_key="k")
+    assert (again.outcome, again.balance) == (Outcome.REPLAYED, 1)
+    db.session.commit()
 
 
 def test_a_rule_gives_no_details(books: None, db: SQLAlchemy) -> None:
