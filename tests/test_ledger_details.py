@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -20,6 +21,7 @@ from flask_coins import (
     Receipt,
     award_once,
 )
+from flask_coins._models import balances
 
 from .apps import NOON, Clock
 from .movements import Elsewhere, amounts
@@ -187,6 +189,28 @@ def test_a_rule_gives_no_details(books: None, db: SQLAlchemy) -> None:
     entry = award_once(5, "goal", "day").pay(7).entry
     assert entry
     assert entry.details is None
+    db.session.commit()
+
+
+@pytest.mark.parametrize("wrong", ["earned", "spent"])
+def test_a_sum_that_was_mended_between_look_and_lock_is_looked_at_anew(
+    books: None, db: SQLAlchemy, coins: Coins, elsewhere: Elsewhere, wrong: str
+) -> None:
+    coins.award(7, 6)
+    coins.spend(7, 1, "shop")
+    db.session.execute(sa.update(balances).values({wrong: balances.c[wrong] + 9}))
+    db.session.commit()
+
+    def mend() -> None:
+        db.session.execute(sa.update(balances).values({wrong: balances.c[wrong] - 9}))
+
+    db.session.connection()
+    with (
+        before(db.engine, "UPDATE coin_balance", lambda: elsewhere(mend)),
+        pytest.raises(CoinsRetry, match="repeat the transaction"),
+    ):
+        coins.spend(7, 2, "shop", idempotency_key="k")
+    assert coins.spend(7, 2, "shop", idempotency_key="k").balance == 3
     db.session.commit()
 
 
