@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_coins import (
     Coins,
+    CoinsError,
     CoinsRetry,
     InsufficientCoins,
     MissingTablesError,
@@ -155,6 +157,17 @@ def test_who_is_erased_between_look_and_lock_is_given_nothing_under_the_old_id(
     assert coins.history(7) == []
     assert coins.reverse(spend).balance == 10
     db.session.commit()
+
+
+@pytest.mark.parametrize("move", [Coins.award, partial(Coins.award_once, reason="goal")])
+def test_a_connection_that_commits_each_statement_is_refused(
+    make_app: Callable[..., Flask], coins: Coins, move: Callable[[Coins, int, int], object]
+) -> None:
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS={"isolation_level": "AUTOCOMMIT"})
+    with app.app_context():
+        with pytest.raises(CoinsError, match="Coins need transactions"):
+            move(coins, 7, 5)
+        assert coins.balance(7) == 0
 
 
 # -- another database ------------------------------------------------------------------------
