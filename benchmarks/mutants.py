@@ -6,7 +6,7 @@ mutmut makes the mutants, one small change each; some kinds of change are added 
 a process of its own, forked when the tests are collected; the function that was changed is given its
 other code there, so no file is touched. Tests that do not enter that function are not run, nor are
 races, whose processes import the module as it is; those that caught most go first. Texts of errors are
-left as they are, and what runs ten times as long as the tests is taken for caught. What survives must
+left as they are, and what runs twice as long as all tests is taken for caught. What survives must
 be explained in ``equivalents.py``; the exit status is 1 if anything is not. It needs ``pip install
 mutmut`` and a system that forks. Under ``python -m tests.private`` the tests run on PostgreSQL and
 MariaDB too: much of ``_writes`` is for one of them.
@@ -54,7 +54,7 @@ _MOVEMENTS = [
 TESTS = {
     "windows": ["test_windows.py", "test_claims.py"],
     "_zones": ["test_windows.py", "test_claims.py"],
-    "_claims": ["test_claims.py", "test_budgets.py"],
+    "_claims": ["test_claims.py", "test_ledger_details.py", "test_once.py", "test_budgets.py"],
     "_ledger": _MOVEMENTS,
     "_writes": [*_MOVEMENTS, "test_plans.py", "engines/test_isolation.py"],
 }
@@ -240,7 +240,7 @@ class Run:
         if self.failed:
             print(f"Without any change this fails: {self.failed}")
             return True
-        self.patience = max(120, 10 * (time.monotonic() - began))
+        self.patience = max(120, 2 * (time.monotonic() - began))
         self.status = _report(self.name, self.chosen, self.survives)
         for function in self.functions:
             if not self.survives(Mutant(function.first, "", self.source)):

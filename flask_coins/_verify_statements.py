@@ -264,8 +264,13 @@ def unreadable(table: sa.Table, scope: Scope) -> sa.Select[Any]:
 
 def _means_nothing(column: sa.Column[Any]) -> Condition:
     value, kind = sa.type_coerce(column, sa.String), column.type
-    if isinstance(kind, UtcDateTime):  # a day that a month does not have is another one in this
-        is_right = sa.func.substr(value, 1, 19) == sa.func.datetime(value, "+0 days")
+    if isinstance(kind, UtcDateTime):
+        # To the second: SQLite rounds the rest. It takes a day that a month lacks for another.
+        second = sa.func.substr(value, 1, 19)
+        is_right = sa.and_(
+            second == sa.func.datetime(second, "+0 days"),
+            sa.func.substr(value, 20).op("GLOB")(".[0-9][0-9][0-9][0-9][0-9][0-9]"),
+        )
     elif isinstance(kind, sa.JSON):
         is_right = sa.func.json_valid(value) == 1
     else:

@@ -363,6 +363,16 @@ def test_what_is_planted_is_found(books: Books, plant: Plant) -> None:
     assert bool(lately) == plant.is_seen_lately
 
 
+@pytest.mark.parametrize("microsecond", [1, 499_999, 999_499, 999_999])
+def test_a_moment_to_the_microsecond_is_no_fault(
+    ctx: None, db: SQLAlchemy, coins: Coins, clock: Clock, microsecond: int
+) -> None:
+    clock.now = datetime(2028, 2, 29, 23, 59, 59, microsecond, timezone.utc)
+    fill(coins, clock)
+    db.session.commit()
+    assert [*faults(db.session.connection(), now=clock())] == []
+
+
 @pytest.mark.parametrize("since", [None, Since(1)])
 @pytest.mark.parametrize(
     ("table", "column", "value"),
@@ -373,6 +383,7 @@ def test_what_is_planted_is_found(books: Books, plant: Plant) -> None:
         ("coin_log", "created_at", "abc"),
         ("coin_log", "created_at", 5),
         ("coin_log", "created_at", "2026-02-31 12:00:00.000000"),
+        ("coin_log", "created_at", "2026-02-28 12:00:00.00000x"),
         ("coin_log", "details", "{"),
         ("coin_hold", "expires_at", "abc"),
         ("coin_hold", "entry_id", "abc"),
