@@ -110,3 +110,23 @@ def test_it_opens_behind_every_row_and_name() -> None:
     cooldown, hour = claim(timedelta(hours=3), 2), timedelta(hours=1)
     paid = [Paid(n, NOW - n * hour, None) for n in (2, 0, 1)]
     assert cooldown.opens_at(paid, NOW) == NOW + 2 * hour
+
+
+AHEAD = Paid(1, datetime(2026, 11, 30, 9, tzinfo=UTC), "day:2026-11-30")
+"""Paid before the clock was put back."""
+TAKEN = Paid(2, EARLIER, "day:2026-12-01")
+"""Where another zone's day had begun."""
+
+
+def named(asked: Claim) -> list[Paid]:
+    return [row for row in (AHEAD, TAKEN) if row.once_key in asked.known_names]
+
+
+def test_names_beyond_those_that_are_known_are_asked_for() -> None:
+    opens_at = claim().opens_at([AHEAD], NOW, named)
+    assert opens_at == datetime(2026, 12, 2, tzinfo=UTC)
+
+
+def test_what_opens_later_asks_for_them_too() -> None:
+    later = NOW + timedelta(days=1)
+    assert claim().reopens([AHEAD], later, named) == datetime(2026, 12, 2, tzinfo=UTC)
