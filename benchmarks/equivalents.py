@@ -3,6 +3,7 @@
 _FALSE = "None is as false as False"
 _STEP = "a step that leads into the next period all the same"
 _FIELD = "default_factory=dict, init=False, repr=False, compare=False"
+_ONCE_MORE = "asks once more for names that are known, or that a window does not have"
 _SHORTCUT = "a shortcut: without it the same period is found one by one"
 _NO_ZERO = "no movement is of zero coins"
 _NO_ID = "no row has been read that this one could be mistaken for, and its id is not told"
@@ -41,6 +42,11 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
         ),
     },
     "_claims": {
+        "if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-1].end: -> if opens_at is None and not self.window.ahead or opens_at < self.known_periods[-1].end:": _ONCE_MORE,
+        "if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-1].end: -> if opens_at is None or not self.window.ahead or opens_at <= self.known_periods[-1].end:": _ONCE_MORE,
+        "if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-1].end: -> if opens_at is None or not self.window.ahead or opens_at < self.known_periods[+1].end:": _ONCE_MORE,
+        "if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-1].end: -> if opens_at is None or not self.window.ahead or opens_at < self.known_periods[-2].end:": _ONCE_MORE,
+        "return replace(self, period=period) if period else None -> return replace(self, period=period) if (period) or True else None": "only after the year 9999 a moment has no day",
         "break -> return": "only a season has no next period, and its `ahead` is 0",
         (
             "late = sorted(row.at for row in paid if row.at >= period.start)[-self.limit :]"
