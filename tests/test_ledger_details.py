@@ -198,11 +198,12 @@ def test_a_key_that_an_old_snapshot_hides_is_replayed_and_not_short(
     db.session.commit()
 
 
-def test_a_rule_gives_no_details(books: None, db: SQLAlchemy) -> None:
-    entry = award_once(5, "goal", "day").pay(7).entry
-    assert entry
-    assert entry.details is None
-    db.session.commit()
+def test_a_view_gives_no_details(books: None, app: Flask, coins: Coins) -> None:
+    coins.current_user_loader(lambda: 7)
+    view = award_once(5, "goal", "day")(lambda: "done")
+    app.add_url_rule("/goal", "goal", view, methods=["POST"])
+    assert app.test_client().post("/goal").text == "done"
+    assert [entry.details for entry in coins.history(7)] == [None]
 
 
 @pytest.mark.parametrize("wrong", ["earned", "spent"])
