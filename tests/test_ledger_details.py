@@ -242,6 +242,7 @@ COSTS: dict[str, tuple[Callable[[Coins], object], int, int, int]] = {
     "the last coin": (lambda coins: coins.spend(1, 50, "shop"), 2, 2, 4),
     "spend with a key": (lambda coins: coins.spend(1, 5, "shop", idempotency_key="new"), 4, 4, 5),
     "short": (lambda coins: coins.spend(1, 51, "shop"), 2, 2, 3),
+    "short with a key": (lambda coins: coins.spend(1, 51, "shop", idempotency_key="new"), 4, 4, 4),
     "nothing": (lambda coins: coins.spend(9, 1, "shop"), 2, 2, 1),
     "short beside a hold": (lambda coins: coins.spend(3, 51, "shop"), 3, 3, 4),
     "kept by a hold": (lambda coins: coins.spend(3, 48, "shop"), 5, 4, 5),
