@@ -8,6 +8,13 @@ _SHORTCUT = "a shortcut: without it the same period is found one by one"
 _NO_ZERO = "no movement is of zero coins"
 _NO_ID = "no row has been read that this one could be mistaken for, and its id is not told"
 _KNOWN = "after a payment the next period that pays is one of those whose names were looked at"
+_OUTSIDE = "what stands in no function is changed with SQLite alone; caught on MariaDB by tests/test_ledger_details.py::test_a_call_asks_no_more_than_it_needs"
+_AGAIN = "reads once more what has been seen: it has the same ids, or is asked for by none"
+_NO_ROW = (
+    "who has no row has no coins, and of what is found only the balance and what is held are told"
+)
+_LOCKS = "takes a lock that nobody waits for: no entry changes, but by an erasure, which takes the balance's first"
+_LOOKS_FIRST = "MariaDB always looks before it locks; elsewhere nobody asks"
 _ANY_KEY = "a key of session.info: another does as well"
 _AS_MANY = "both are as long by construction"
 
@@ -86,5 +93,31 @@ EQUIVALENTS: dict[str, dict[str, str]] = {
     "_writes": {
         '_UNSEEN = "flask_coins.unseen" -> _UNSEEN = None': _ANY_KEY,
         '_UNSEEN = "flask_coins.unseen" -> _UNSEEN = "XXflask_coins.unseenXX"': _ANY_KEY,
+        "caps: tuple[Cap, ...] = () -> caps: tuple[Cap, ...] = None": "no caps either way",
+        "balance: int = 0 -> balance: int = 1": _OUTSIDE,
+        "self.before, self.looked = Account(), False -> self.before, self.looked = Account(), True": "an account that was not looked at is taken for an empty one, which has moved by the time that it is not",
+        "self.seen = 0 -> self.seen = None": _LOOKS_FIRST,
+        "self.seen = 0 -> self.seen = 1": _LOOKS_FIRST,
+        "self.before, self.seen, self.looked = Account(*figures), newest or 0, True -> self.before, self.seen, self.looked = Account(*figures), newest and 0, True": _AGAIN,
+        "look = sql.look(len(claim.known_names), self.mysql) -> look = sql.look(len(claim.known_names), None)": _AGAIN,
+        "account = sql.account(self.mysql) -> account = sql.account(None)": _AGAIN,
+        "account = self._locked(sql.SPEND, self._update_returns) -> account = self._locked(sql.SPEND, None)": "asks for the row in a second statement, as engines do that return none",
+        "if self.found.balance >= amount: -> if self.found.balance > amount:": "only processes that race could show that the row was not locked",
+        "return False -> return None": _FALSE,
+        "refusal = self._limits.refusal(again=True) if self.moved else None -> refusal = self._limits.refusal(again=True) if (self.moved) or True else None": _AGAIN,
+        "sql.UNEARN if self.movement.amount > 0 else sql.UNSPEND, self.params -> sql.UNEARN if self.movement.amount >= 0 else sql.UNSPEND, self.params": _NO_ZERO,
+        "now = sql.ACCOUNT_NOW if self.mysql else sql.ACCOUNT_AND_HELD -> now = sql.ACCOUNT_NOW if (self.mysql) or True else sql.ACCOUNT_AND_HELD": "locks a row that the next statement would lock",
+        'rows = connection.execute(holding.OPEN_NOW, {"ids": list(holds)}).all() if holds else [] -> rows = connection.execute(holding.OPEN_NOW, {"ids": list(holds)}).all() if (holds) or True else []': "of no ids there are no rows",
+        "return sql.entry_of(row) if row else None -> return sql.entry_of(row) if (row) or True else None": "the entry is there: none is ever deleted",
+        "*figures, self.held = row or (0, 0, 0, 0) -> *figures, self.held = row or (0, 1, 0, 0)": _NO_ROW,
+        "*figures, self.held = row or (0, 0, 0, 0) -> *figures, self.held = row or (0, 0, 0, 1)": _NO_ROW,
+        "*figures, self.held = row or (0, 0, 0, 0) -> *figures, self.held = row or (1, 0, 0, 0)": _NO_ROW,
+        "*figures, self.held = row or (0, 0, 0, 0) -> *figures, self.held = row or (0, 0, 1, 0)": _NO_ROW,
+        "statement = sql.BY_ID.with_for_update(read=True) if self.mysql else sql.BY_ID -> statement = sql.BY_ID.with_for_update(read=True) if (self.mysql) or True else sql.BY_ID": _LOCKS,
+        "statement = sql.BY_ID.with_for_update(read=True) if self.mysql else sql.BY_ID -> statement = sql.BY_ID.with_for_update(read=False) if self.mysql else sql.BY_ID": _LOCKS,
+        "statement = sql.BY_ID.with_for_update(read=True) if self.mysql else sql.BY_ID -> statement = sql.BY_ID.with_for_update(read=None) if self.mysql else sql.BY_ID": _LOCKS,
+        "statement = sql.RECEIVED.with_for_update(read=True) if self.mysql else sql.RECEIVED -> statement = sql.RECEIVED.with_for_update(read=True) if (self.mysql) or True else sql.RECEIVED": _LOCKS,
+        "statement = sql.RECEIVED.with_for_update(read=True) if self.mysql else sql.RECEIVED -> statement = sql.RECEIVED.with_for_update(read=False) if self.mysql else sql.RECEIVED": _LOCKS,
+        "statement = sql.RECEIVED.with_for_update(read=True) if self.mysql else sql.RECEIVED -> statement = sql.RECEIVED.with_for_update(read=None) if self.mysql else sql.RECEIVED": _LOCKS,
     },
 }
