@@ -212,7 +212,10 @@ def test_a_key_used_otherwise_is_a_conflict(
 ) -> None:
     call = {"amount": 5, "reason": "gift", "subject": "x", "idempotency_key": "k"}
     coins.award(7, **call)
-    with statements(db.engine) as seen, pytest.raises(IdempotencyConflict, match="use a new key"):
+    with (
+        statements(db.engine) as seen,
+        pytest.raises(IdempotencyConflict, match=r"belongs to entry \d+ \(.*use a new key"),
+    ):
         coins.award(7, **call | change)
     assert all(sql.startswith("SELECT") for sql in seen)
     assert coins.award(7, **call).outcome is Outcome.REPLAYED

@@ -277,3 +277,18 @@ def test_a_call_asks_no_more_than_it_needs(
         call(coins)
     assert len(seen) == costs[["sqlite", "postgresql", "mariadb"].index(engine)]
     db.session.commit()
+
+
+def test_what_moved_in_an_earlier_transaction_is_not_looked_at_again(
+    books: None, db: SQLAlchemy, coins: Coins, elsewhere: Elsewhere, engine: str
+) -> None:
+    coins.award(1, 5)
+    db.session.commit()
+    assert coins.history(1)  # what MariaDB shows from now on is as old as this
+    elsewhere(lambda: coins.award(1, 5))
+    coins.award(1, 5)
+    db.session.commit()
+    with statements(db.engine) as seen:
+        assert coins.award_once(1, 5, "goal")
+    assert len(seen) == (2 if engine == "postgresql" else 3)
+    db.session.commit()
